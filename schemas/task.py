@@ -1,0 +1,208 @@
+"""What goes to an engine and what comes back: small, frozen, and free of arrays.
+
+Data sets travel as fingerprints, splits as indices, the estimator as its spelling in the job
+file (an engine builds it once per job). These are dataclasses, not pydantic models: both ends
+are foldq itself, and a thousand of them a second cross here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import JsonValue
+
+
+
+
+@dataclass(frozen=True, slots=True)
+class SearchContext:
+    """What all folds of one job share. An engine keeps it built, under `key`.
+
+    Attributes
+    ----------
+    key : str
+        Digest of everything below: equal keys mean equal contexts.
+    job_id : int
+    spec : dict
+        The validated job file, as `JobSpec.model_dump(mode="json")`.
+    catalog : dict of str to str
+        What the operator adds to scikit-learn's names: name -> dotted path.
+    cache : str
+        The spool's cache directory, as seen from the engine.
+    data_roots : tuple of str
+        Directories below which `data.file` may lie, the spool's own `data/` first.
+    fingerprint : str or None
+        The prepared data set: the directory below `cache`. None before it is prepared.
+    splits : str or None
+        The materialised splits: the file's stem below the data set's directory.
+    """
+
+    key: str
+    job_id: int
+    spec: dict[str, Any]
+    catalog: dict[str, str]
+    cache: str
+    data_roots: tuple[str, ...]
+    fingerprint: str | None = None
+    splits: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoldTask:
+    """One candidate on one split.
+
+    Attributes
+    ----------
+    task_id : int
+    attempt_id : int
+        The row in `attempt` that this sending of the task finishes.
+    params : dict
+        The candidate's parameters in the job file's value grammar.
+    split : int
+        Index into the materialised splits.
+    fraction : float or None
+        Successive halving on samples: the share of each split to draw, else None.
+    """
+
+    task_id: int
+    attempt_id: int
+    params: dict[str, JsonValue]
+    split: int
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoldBatch:
+    """Fold tasks of one job for one engine.
+
+    Attributes
+    ----------
+    budget : float
+        Seconds after which no further fold is started; the rest comes back unstarted.
+    """
+
+    batch_id: int
+    context: SearchContext
+    tasks: tuple[FoldTask, ...]
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """What became of one fold.
+
+    Attributes
+    ----------
+    test_scores, train_scores : dict of metric name to float
+        Under the key `score` for a single metric, as in `cv_results_`. Empty after a failed
+        fit; `train_scores` is empty unless the job asks for it.
+    fit_time, score_time : float
+        Seconds, measured as `cross_validate` does.
+    error : str or None
+        Traceback of the fit (or, with `error_score: raise`, of the scorer).
+    error_types : tuple of str
+        Names of the error's class and its bases, most specific first: what `retry.on` matches.
+    timed_out : bool
+        The fold ran past the job's `timeout`.
+    warnings : tuple of str
+        A few distinct warnings the fit gave, shortened; for `foldq show`.
+    """
+
+    task_id: int
+    attempt_id: int
+    test_scores: Mapping[str, float] = field(default_factory=dict)
+    train_scores: Mapping[str, float] = field(default_factory=dict)
+    fit_time: float = 0.0
+    score_time: float = 0.0
+    error: str | None = None
+    error_types: tuple[str, ...] = ()
+    timed_out: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What an engine sends back for a `FoldBatch`.
+
+    Attributes
+    ----------
+    unstarted : tuple of int
+        Attempt ids that were not begun (budget spent, or the batch was interrupted).
+    seconds : float
+        Wall time of the whole batch on the engine.
+    missing_data : str or None
+        Set when the prepared data set is not in the cache (any more): says what is missing.
+    """
+
+    batch_id: int
+    results: tuple[FoldResult, ...]
+    unstarted: tuple[int, ...] = ()
+    seconds: float = 0.0
+    missing_data: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a prepare task found out: all that planning needs to know of the data.
+
+    Attributes
+    ----------
+    fingerprint : str
+        SHA-256 over the content of the prepared data set.
+    splits : str
+        Digest of the materialised splits, the stem of their file.
+    n_samples, n_features : int or None
+        `n_features` is None for a single text column.
+    n_splits : int
+    n_classes : int or None
+        Distinct values of `y` for a classifier, else None.
+    is_classifier : bool
+    min_train_size : int
+        Samples in the smallest training part.
+    versions : dict of str to str
+        Package versions on the engine that prepared.
+    """
+
+    fingerprint: str
+    splits: str
+    n_samples: int
+    n_features: int | None
+    n_splits: int
+    n_classes: int | None
+    is_classifier: bool
+    min_train_size: int
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refitted:
+    """What a refit task did.
+
+    Attributes
+    ----------
+    file : str
+        Name of the saved model in the job's results directory.
+    format : str
+        "skops" or "joblib".
+    trusted : tuple of str
+        For skops: the types outside its own list that `skops.io.load(trusted=…)` must be given.
+    note : str or None
+        Why the model was not saved with skops.
+    refit_time : float
+        Seconds.
+    """
+
+    file: str
+    format: str
+    trusted: tuple[str, ...]
+    note: str | None
+    refit_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """A prepare or refit task that could not be done: a problem to tell, not a crash."""
+
+    message: str
+    error: str | None = None
+    error_types: tuple[str, ...] = ()

@@ -1,0 +1,203 @@
+"""The tables, as migrations from the first one on.
+
+Raw STRICT DDL rather than `Table.create()`: the CHECKs and triggers that keep every recorded
+life legal cannot be said there, and `transform()` would drop the triggers silently.
+
+A new migration is appended, never edited in: databases in the field have run the old ones.
+"""
+
+import sqlite_utils
+from sqlite_utils import Migrations
+
+from schemas.lifecycle import (
+    FINAL_JOB_STATES,
+    JOB_MOVES,
+    REPEATABLE_KINDS,
+    TASK_MOVES,
+    FailureReason,
+    JobState,
+    Outcome,
+    TaskKind,
+    TaskState,
+)
+
+migrations = Migrations("foldq")
+
+
+def _among(values: object) -> str:
+    """SQL list of string literals, sorted so that the DDL is the same every time."""
+    return "(" + ", ".join(f"'{value}'" for value in sorted(map(str, values))) + ")"  # type: ignore[call-overload]
+
+
+def _moves(moves: object) -> str:
+    return _among(f"{old}>{new}" for old, new in moves)  # type: ignore[attr-defined]
+
+
+_TABLES = f"""
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN {_among(JobState)}),
+    reason TEXT,                      -- why it failed, was paused or cancelled
+    -- what was asked
+    file_name TEXT NOT NULL,          -- as it lay in incoming/
+    file_digest TEXT NOT NULL,        -- SHA-256 of the bytes
+    file_bytes BLOB NOT NULL,
+    same_content_as INTEGER REFERENCES job(id),
+    spec TEXT NOT NULL CHECK (json_valid(spec)),  -- as validated, every default filled in
+    strategy TEXT NOT NULL,
+    estimator TEXT NOT NULL,          -- 'SVC', 'Pipeline(StandardScaler, SVC)'
+    data TEXT NOT NULL,               -- 'digits', 'train.csv', 'make_classification'
+    scoring TEXT NOT NULL CHECK (json_valid(scoring)),  -- metric names, ["score"] for a single one
+    tags TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(tags)),
+    priority INTEGER NOT NULL DEFAULT 0,
+    max_engines INTEGER CHECK (max_engines > 0),
+    -- what was found out
+    prepared TEXT CHECK (prepared IS NULL OR json_valid(prepared)),  -- schemas.task.Prepared
+    data_fingerprint TEXT,
+    n_samples INTEGER,
+    n_features INTEGER,
+    n_splits INTEGER,
+    versions TEXT CHECK (versions IS NULL OR json_valid(versions)),
+    -- how far it is; kept by the writer, in the transaction that moves the tasks
+    n_candidates INTEGER NOT NULL DEFAULT 0,  -- planned so far: halving adds some each iteration
+    n_tasks INTEGER NOT NULL DEFAULT 0,       -- fold tasks planned so far
+    n_done INTEGER NOT NULL DEFAULT 0,
+    n_failed INTEGER NOT NULL DEFAULT 0,
+    fold_seconds REAL NOT NULL DEFAULT 0,     -- sum of fit and score times of the done folds
+    -- what came out
+    best_index INTEGER,               -- row in cv_results
+    best_score REAL,                  -- mean test score of that row
+    best_params TEXT CHECK (best_params IS NULL OR json_valid(best_params)),
+    refitted TEXT CHECK (refitted IS NULL OR json_valid(refitted)),  -- schemas.task.Refitted
+    submitted_at TEXT NOT NULL,
+    started_at TEXT,
+    finished_at TEXT,
+    UNIQUE (file_name, file_digest),
+    CHECK ((state IN {_among(FINAL_JOB_STATES)}) = (finished_at IS NOT NULL)),
+    CHECK (state NOT IN ('preparing', 'running', 'refitting', 'completed') OR started_at IS NOT NULL)
+) STRICT;
+CREATE INDEX job_state ON job (state);
+CREATE INDEX job_submitted ON job (submitted_at);
+
+CREATE TABLE candidate (
+    id INTEGER PRIMARY KEY,
+    job_id INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,          -- row in cv_results, from 0
+    iteration INTEGER NOT NULL DEFAULT 0,     -- of successive halving
+    n_resources INTEGER,              -- of successive halving
+    params TEXT NOT NULL CHECK (json_valid(params)),
+    UNIQUE (job_id, number)
+) STRICT;
+
+CREATE TABLE engine (
+    id INTEGER PRIMARY KEY,
+    cluster TEXT NOT NULL,            -- cluster id or connection file
+    number INTEGER NOT NULL,          -- ipyparallel's engine id within that cluster
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    versions TEXT NOT NULL CHECK (json_valid(versions)),
+    joined_at TEXT NOT NULL,
+    left_at TEXT,
+    left_because TEXT,
+    CHECK ((left_at IS NULL) = (left_because IS NULL))
+) STRICT;
+
+CREATE TABLE task (
+    id INTEGER PRIMARY KEY,
+    job_id INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+    kind TEXT NOT NULL CHECK (kind IN {_among(TaskKind)}),
+    candidate_id INTEGER REFERENCES candidate(id) ON DELETE CASCADE,
+    split INTEGER,
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN {_among(TaskState)}),
+    reason TEXT CHECK (reason IN {_among(FailureReason)}),
+    n_attempts INTEGER NOT NULL DEFAULT 0,    -- ended ok or in error or timeout: charged to the model
+    n_engines_lost INTEGER NOT NULL DEFAULT 0,  -- while it was alone in its batch
+    test_scores TEXT CHECK (test_scores IS NULL OR json_valid(test_scores)),    -- NaN is null
+    train_scores TEXT CHECK (train_scores IS NULL OR json_valid(train_scores)),
+    fit_time REAL,                    -- seconds
+    score_time REAL,                  -- seconds
+    error TEXT,
+    warnings TEXT CHECK (warnings IS NULL OR json_valid(warnings)),
+    started_at TEXT,                  -- first dispatch
+    finished_at TEXT,
+    UNIQUE (job_id, candidate_id, split),
+    CHECK ((kind = 'fold') = (candidate_id IS NOT NULL AND split IS NOT NULL)),
+    CHECK ((state IN ('done', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
+    CHECK ((state = 'failed') = (reason IS NOT NULL)),
+    CHECK (kind != 'fold' OR state != 'done' OR test_scores IS NOT NULL)
+) STRICT;
+CREATE INDEX task_job_state ON task (job_id, state, id);
+CREATE UNIQUE INDEX task_once ON task (job_id, kind) WHERE kind != 'fold';
+
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY,
+    task_id INTEGER NOT NULL REFERENCES task(id) ON DELETE CASCADE,
+    engine_id INTEGER NOT NULL REFERENCES engine(id),
+    batch INTEGER NOT NULL,           -- attempts sent together share it
+    submitted_at TEXT NOT NULL,
+    finished_at TEXT,
+    outcome TEXT CHECK (outcome IN {_among(Outcome)}),
+    error TEXT,
+    CHECK ((outcome IS NULL) = (finished_at IS NULL))
+) STRICT;
+CREATE INDEX attempt_task ON attempt (task_id);
+CREATE INDEX attempt_open ON attempt (id) WHERE outcome IS NULL;
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,               -- 'job admitted', 'engine lost', …
+    job_id INTEGER REFERENCES job(id) ON DELETE CASCADE,
+    task_id INTEGER,
+    engine_id INTEGER,
+    message TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_job ON event (job_id, id);
+"""
+
+_TRIGGERS = f"""
+CREATE TRIGGER job_moves BEFORE UPDATE OF state ON job
+WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN {_moves(JOB_MOVES)}
+BEGIN SELECT RAISE(ABORT, 'a job cannot move that way'); END;
+
+CREATE TRIGGER task_moves BEFORE UPDATE OF state ON task
+WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN {_moves(TASK_MOVES)}
+    AND NOT (OLD.state = 'done' AND NEW.state = 'pending' AND OLD.kind IN {_among(REPEATABLE_KINDS)})
+BEGIN SELECT RAISE(ABORT, 'a task cannot move that way'); END;
+
+CREATE TRIGGER attempt_ends_once BEFORE UPDATE ON attempt
+WHEN OLD.outcome IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'an attempt ends once'); END;
+"""
+
+_VIEWS = """
+CREATE VIEW fold AS
+SELECT task.id AS task_id, task.job_id, job.name AS job, candidate.number AS candidate,
+       candidate.iteration, candidate.params, task.split, task.state, task.reason,
+       task.test_scores, task.train_scores, task.fit_time, task.score_time, task.error,
+       task.started_at, task.finished_at
+FROM task JOIN candidate ON candidate.id = task.candidate_id JOIN job ON job.id = task.job_id;
+
+CREATE VIEW task_attempt AS
+SELECT attempt.id AS attempt_id, task.job_id, task.id AS task_id, task.kind,
+       candidate.number AS candidate, task.split, attempt.batch, attempt.engine_id,
+       engine.host, engine.pid, attempt.submitted_at, attempt.finished_at, attempt.outcome,
+       attempt.error
+FROM attempt JOIN task ON task.id = attempt.task_id JOIN engine ON engine.id = attempt.engine_id
+LEFT JOIN candidate ON candidate.id = task.candidate_id;
+
+CREATE VIEW live_engine AS SELECT * FROM engine WHERE left_at IS NULL;
+"""
+
+
+@migrations()
+def m001_tables(db: sqlite_utils.Database) -> None:
+    """Jobs, candidates, tasks, attempts, engines, events; their rules and their views."""
+    for statements in (_TABLES, _VIEWS):
+        for statement in statements.split(";\n"):
+            if statement.strip():
+                db.execute(statement)
+    for trigger in _TRIGGERS.split("END;"):
+        if trigger.strip():
+            db.execute(trigger + "END")

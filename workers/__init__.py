@@ -1,0 +1,1 @@
+"""What runs on an engine: no database, no spool, no ipyparallel client."""
