@@ -1,0 +1,500 @@
+"""`cv_results_`, the best candidate and the failed fits of a search, from its records.
+
+The table is scikit-learn's own: the formulas and their order follow
+`BaseSearchCV._format_results` (scikit-learn 1.9), so that every number agrees to the last bit;
+a contract test compares the two. scikit-learn itself is imported only when a candidate holds
+an estimator, a function or a dtype as a value.
+"""
+
+import json
+import math
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.records import Job, find_job
+
+if TYPE_CHECKING:
+    from schemas.job import JobSpec
+
+FloatArray = NDArray[np.float64]
+
+#: As `cv_results_`: column name -> array of shape (n_candidates,), `params` -> list of dicts.
+CVResults = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """What the records hold of all folds of one job.
+
+    Attributes
+    ----------
+    candidates : list of dict
+        Parameters of each candidate in the job file's value grammar, in the order of
+        `cv_results_`.
+    present : ndarray of bool, shape (n_candidates, n_splits)
+        Whether the fold is finished. Where it is not, every other array holds NaN.
+    failed : ndarray of bool, shape (n_candidates, n_splits)
+        Whether it finished by failing; its scores are then the job's `error_score`.
+    fit_time, score_time : ndarray of float, shape (n_candidates, n_splits)
+        Seconds. As in scikit-learn, a failed fold has a `score_time` of 0; its `fit_time` is 0
+        too when it is not known (the fold took its engine down).
+    test_scores, train_scores : dict of metric name to ndarray, shape (n_candidates, n_splits)
+        `train_scores` is empty unless the job asks for them.
+    iteration, n_resources : ndarray of int, shape (n_candidates,), or None
+        Of successive halving, else None.
+    """
+
+    candidates: list[dict[str, Any]]
+    present: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    fit_time: FloatArray
+    score_time: FloatArray
+    test_scores: dict[str, FloatArray]
+    train_scores: dict[str, FloatArray] = field(default_factory=dict)
+    iteration: NDArray[np.int64] | None = None
+    n_resources: NDArray[np.int64] | None = None
+
+    @property
+    def n_splits(self) -> int:
+        """Number of splits; 0 before they have been chosen."""
+        return int(self.present.shape[1])
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned fold is finished (and there is one)."""
+        return bool(self.present.size and self.present.all())
+
+
+def read_folds(records: sqlite3.Connection, job: Job | int) -> Folds:
+    """Read every finished fold of a job.
+
+    Never raises for an unfinished job: before the data are prepared there are no candidates and
+    no splits, and the arrays are empty.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    if isinstance(job, int):
+        job = find_job(records, job)
+    candidates = records.execute(
+        "SELECT id, iteration, n_resources, params FROM candidate WHERE job_id = ? ORDER BY number",
+        (job.id,),
+    ).fetchall()
+    tasks = records.execute(
+        "SELECT candidate_id, split, state = 'failed', fit_time, score_time, test_scores,"
+        " train_scores FROM task"
+        " WHERE job_id = ? AND kind = 'fold' AND state IN ('done', 'failed')",
+        (job.id,),
+    ).fetchall()
+
+    shape = (len(candidates), job.n_splits or 0)
+    columns = list(zip(*tasks, strict=True)) or [()] * 7
+    position = {candidate[0]: index for index, candidate in enumerate(candidates)}
+    where = (
+        np.array([position[candidate_id] for candidate_id in columns[0]], dtype=np.intp),
+        np.array(columns[1], dtype=np.intp),
+    )
+    failed = np.array(columns[2], dtype=bool)
+
+    def spread(values: Sequence[object] | FloatArray, if_failed: float | None) -> FloatArray:
+        """Put one value per finished fold (None is NaN) into its place in the table."""
+        flat = np.array(values, dtype=np.float64)
+        if if_failed is not None:
+            flat[failed] = if_failed
+        table = np.full(shape, np.nan)
+        table[where] = flat
+        return table
+
+    def spread_flags(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        table = np.zeros(shape, dtype=bool)
+        table[where] = flags
+        return table
+
+    error_score = _error_score(job.spec)
+
+    def spread_scores(texts: Sequence[str | None]) -> dict[str, FloatArray]:
+        # One parse of one long array: five times as fast as one parse for each fold.
+        scores = json.loads("[" + ",".join(text or "{}" for text in texts) + "]")
+        return {
+            metric: spread([score.get(metric) for score in scores], if_failed=error_score)
+            for metric in job.metrics
+        }
+
+    fit_time = np.array(columns[3], dtype=np.float64)
+    fit_time[failed & np.isnan(fit_time)] = 0.0
+    halving = job.strategy.startswith("halving")
+    return Folds(
+        candidates=[json.loads(candidate[3]) for candidate in candidates],
+        present=spread_flags(np.ones_like(failed)),
+        failed=spread_flags(failed),
+        fit_time=spread(fit_time, if_failed=None),
+        score_time=spread(columns[4], if_failed=0.0),
+        test_scores=spread_scores(columns[5]),
+        train_scores=spread_scores(columns[6]) if job.spec.get("return_train_score") else {},
+        iteration=np.array([row[1] for row in candidates], dtype=np.int64) if halving else None,
+        n_resources=np.array([row[2] for row in candidates], dtype=np.int64) if halving else None,
+    )
+
+
+def _error_score(spec: Mapping[str, Any]) -> float:
+    """Score of a failed fold. With `raise` the job fails; its table shows NaN there."""
+    value = decode(spec.get("error_score", "nan"))
+    return math.nan if value == "raise" else float(value)
+
+
+# --- the candidates' values --------------------------------------------------------------------
+
+_NEEDS_CATALOG = frozenset({"$type", "$function", "$dtype"})
+
+
+def decode(value: Any) -> Any:
+    """Turn a value of the job file's grammar into the Python value scikit-learn is given.
+
+    Raises
+    ------
+    ValueError
+        The value is an estimator, a function or a dtype; `workers.catalog.Catalog` builds those.
+    """
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tuple" in value:
+        return tuple(decode(item) for item in value["$tuple"])
+    if "$float" in value:
+        return float(value["$float"])
+    if _NEEDS_CATALOG & value.keys():
+        raise ValueError(f"Only the catalog can build {json.dumps(value)}.")
+    return {key: decode(item) for key, item in value.items()}
+
+
+def _needs_catalog(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_needs_catalog, value))
+    if isinstance(value, dict):
+        return bool(_NEEDS_CATALOG & value.keys()) or any(map(_needs_catalog, value.values()))
+    return False
+
+
+def decode_params(
+    candidates: Sequence[Mapping[str, Any]], names: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Decode the parameters of every candidate.
+
+    Parameters
+    ----------
+    candidates : sequence of dict
+        In the job file's value grammar.
+    names : dict of str to str, optional
+        What the operator adds to scikit-learn's names: name -> dotted path.
+
+    Returns
+    -------
+    list of dict
+        Equal spellings become one object, as they are in a scikit-learn search where every
+        candidate refers to the values in the grid.
+    """
+    objects: dict[str, Any] = {}
+    catalog: Any = None
+
+    def decoded(value: Any) -> Any:
+        nonlocal catalog
+        if not isinstance(value, (list, dict)):
+            return value
+        if not _needs_catalog(value):
+            return decode(value)
+        spelling = json.dumps(value)
+        if spelling not in objects:
+            if catalog is None:
+                from workers.catalog import Catalog
+
+                catalog = Catalog(dict(names or {}))
+            objects[spelling] = catalog.build_params({"value": value})["value"]
+        return objects[spelling]
+
+    return [{name: decoded(value) for name, value in params.items()} for params in candidates]
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def cv_results(folds: Folds, params: Sequence[Mapping[str, Any]] | None = None) -> CVResults:
+    """Make `cv_results_` as scikit-learn's searches do.
+
+    Parameters
+    ----------
+    folds : Folds
+    params : sequence of dict, optional
+        The decoded parameters of each candidate; by default `decode_params(folds.candidates)`.
+        Pass `folds.candidates` itself for a table that keeps the job file's spelling.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n_candidates,), and `params` to a list of dicts
+        With scikit-learn's keys in scikit-learn's order. When folds are missing, their columns
+        hold NaN, means and standard deviations are those of the folds there are, ranks are among
+        the candidates with a mean (all others share the last one), and one more column,
+        `n_splits_done`, counts the finished folds.
+    """
+    if params is None:
+        params = decode_params(folds.candidates)
+    results: CVResults = {}
+    if folds.iteration is not None and folds.n_resources is not None:
+        results["iter"] = folds.iteration
+        results["n_resources"] = folds.n_resources
+    _store(results, "fit_time", folds.fit_time, folds.present)
+    _store(results, "score_time", folds.score_time, folds.present)
+    results.update(_param_columns(params))
+    results["params"] = list(params)
+    for metric, scores in folds.test_scores.items():
+        _store(results, f"test_{metric}", scores, folds.present, splits=True, rank=True)
+        if folds.train_scores:
+            train_scores = folds.train_scores[metric]
+            _store(results, f"train_{metric}", train_scores, folds.present, splits=True)
+    if not folds.complete:
+        results["n_splits_done"] = folds.present.sum(axis=1)
+    return results
+
+
+def _store(
+    results: CVResults,
+    name: str,
+    table: FloatArray,
+    present: NDArray[np.bool_],
+    *,
+    splits: bool = False,
+    rank: bool = False,
+) -> None:
+    """Add the columns of one quantity: its splits, mean, standard deviation and rank."""
+    if splits:
+        for split in range(table.shape[1]):
+            results[f"split{split}_{name}"] = table[:, split]
+    means, stds = _mean_and_std(table, present)
+    results[f"mean_{name}"] = means
+    results[f"std_{name}"] = stds
+    if rank:
+        results[f"rank_{name}"] = _ranks(means)
+
+
+def _mean_and_std(table: FloatArray, present: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+    """Mean and population standard deviation of each row over the folds that are present."""
+    partly = ~present.all(axis=1)
+    # Infinite scores give NaN deviations, in scikit-learn too.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if not table.shape[1]:
+            nothing = np.full(len(table), np.nan)
+            return nothing, nothing.copy()
+        means = np.average(table, axis=1)
+        stds = np.sqrt(np.average((table - means[:, np.newaxis]) ** 2, axis=1))
+        if partly.any():
+            there = present[partly]
+            count = there.sum(axis=1)
+            scores = np.where(there, table[partly], 0.0)
+            means[partly] = scores.sum(axis=1) / count
+            deviations = np.where(there, scores - means[partly, np.newaxis], 0.0)
+            stds[partly] = np.sqrt((deviations**2).sum(axis=1) / count)
+    return means, stds
+
+
+def _ranks(means: FloatArray) -> NDArray[np.int32]:
+    """Rank from 1 (highest), ties sharing the smallest rank, NaN last: `rankdata(method="min")`."""
+    if np.isnan(means).all():
+        return np.ones_like(means, dtype=np.int32)
+    # Infinities become the largest finite numbers, as in scikit-learn.
+    filled = np.nan_to_num(means, nan=np.nanmin(means) - 1)
+    ordered = np.sort(-filled)
+    return (np.searchsorted(ordered, -filled, side="left") + 1).astype(np.int32)
+
+
+def _param_columns(params: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One masked array per parameter, masked where a candidate does not have it.
+
+    The dtype is NumPy's for the values together, but `object` for text and for sequences.
+    """
+    values: dict[str, dict[int, Any]] = defaultdict(dict)
+    for index, candidate in enumerate(params):
+        for name, value in candidate.items():
+            values[f"param_{name}"][index] = value
+    columns: dict[str, Any] = {}
+    for name, by_index in values.items():
+        try:
+            together = np.array(list(by_index.values()))
+        except ValueError:  # lists of different lengths
+            dtype = np.dtype(object)
+        else:
+            plain = together.dtype.kind != "U" and together.ndim == 1
+            dtype = together.dtype if plain else np.dtype(object)
+        data: NDArray[Any] = np.empty(len(params), dtype=dtype)
+        mask = np.ones(len(params), dtype=bool)
+        for index, value in by_index.items():
+            data[index] = value
+            mask[index] = False
+        columns[name] = np.ma.MaskedArray(data, mask=mask)
+    return columns
+
+
+# --- the best ----------------------------------------------------------------------------------
+
+
+def best_index(results: CVResults, spec: "JobSpec") -> int | None:
+    """Choose the winner's row, as scikit-learn's searches do.
+
+    - By a metric (or the only one): the first candidate of rank 1.
+    - Successive halving: the highest mean of the last iteration, its first candidate if all
+      are NaN.
+    - One standard error: among the candidates whose mean lies within one standard error of the
+      best mean, the first in the order of the table, which is the order in which the job file
+      lists values: list the simplest model first. The rule is that of Breiman, Friedman, Olshen
+      and Stone, "Classification and Regression Trees" (1984), section 3.4.3. `std_test_*` divides
+      by n, so the standard error of the mean over n splits is ``std / sqrt(n - 1)``.
+    - `refit: false` with several metrics: none, as in scikit-learn.
+
+    Returns
+    -------
+    int or None
+        None also while there is no candidate.
+    """
+    metric = spec.refit_metric
+    if metric is None and len(spec.metrics) == 1:
+        metric = spec.metrics[0]
+    if metric is None or not results["params"]:
+        return None
+    means: FloatArray = results[f"mean_test_{metric}"]
+    eligible = np.arange(len(means))
+    if "iter" in results:
+        eligible = np.flatnonzero(results["iter"] == results["iter"].max())
+        of_last = means[eligible]
+        winner = 0 if np.isnan(of_last).all() else int(np.nanargmax(of_last))
+    else:
+        winner = int(results[f"rank_test_{metric}"].argmin())
+    best = int(eligible[winner])
+    if not _by_one_standard_error(spec):
+        return best
+    n_splits = sum(
+        name.startswith("split") and name.partition("_")[2] == f"test_{metric}" for name in results
+    )
+    std = results[f"std_test_{metric}"][best]
+    # One split has no standard error, an infinite or missing score none either.
+    margin = std / math.sqrt(n_splits - 1) if n_splits > 1 and math.isfinite(std) else 0.0
+    within = eligible[means[eligible] >= means[best] - margin]
+    return int(within[0]) if within.size else best
+
+
+def _by_one_standard_error(spec: "JobSpec") -> bool:
+    refit = spec.refit
+    return refit == "one_se" or not isinstance(refit, (bool, str))
+
+
+# --- failed fits -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FitError:
+    """One way in which fits failed.
+
+    Attributes
+    ----------
+    error : str
+        The traceback, or a sentence when there is none (a timeout, a lost engine).
+    count : int
+        How many fits failed with exactly this error.
+    """
+
+    error: str
+    count: int
+
+    @property
+    def last_line(self) -> str:
+        """The line that names the exception."""
+        lines = [line for line in self.error.splitlines() if line.strip()]
+        return lines[-1].strip() if lines else "unknown error"
+
+
+@dataclass(frozen=True, slots=True)
+class FitFailures:
+    """How many of the finished fits failed, and of what; most telling as `summary`.
+
+    Attributes
+    ----------
+    n_fits : int
+        Finished fits, failed ones included.
+    errors : tuple of FitError
+        Distinct errors in the order of the table.
+    """
+
+    n_fits: int
+    errors: tuple[FitError, ...]
+
+    @property
+    def n_failed(self) -> int:
+        """Number of fits that failed."""
+        return sum(error.count for error in self.errors)
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether no fit succeeded: scikit-learn's searches raise then, and a job fails."""
+        return 0 < self.n_fits == self.n_failed
+
+    @property
+    def summary(self) -> str | None:
+        """One sentence on what happened, in scikit-learn's words; None when no fit failed."""
+        if not self.errors:
+            return None
+        # The same exception may have passed through different lines.
+        counts: dict[str, int] = defaultdict(int)
+        for error in self.errors:
+            counts[error.last_line] += error.count
+        first = self.errors[0].last_line
+        often = "; ".join(f"{count} × {line}" for line, count in counts.items())
+        if self.all_failed:
+            if len(counts) == 1:
+                return f"All the {self.n_fits} fits failed. Each with: {first}"
+            return f"All the {self.n_fits} fits failed. The first with: {first} ({often})"
+        return f"{self.n_failed} fits failed out of a total of {self.n_fits}: {often}"
+
+
+_WITHOUT_TRACEBACK = {
+    "timeout": "Ran past the job's time limit for one fold.",
+    "poison": "Took down every engine it was tried on.",
+    "error": "Failed without a traceback.",
+}
+
+
+def fit_failures(
+    records: sqlite3.Connection, job_id: int, iteration: int | None = None
+) -> FitFailures:
+    """Count the failed fits of one evaluation and group them by error.
+
+    Parameters
+    ----------
+    iteration : int, optional
+        Of successive halving: each iteration is an evaluation of its own, and the search fails
+        when all fits of one fail. By default all folds of the job.
+    """
+    of_evaluation = "task.job_id = ? AND task.kind = 'fold' AND (? IS NULL OR iteration = ?)"
+    values = (job_id, iteration, iteration)
+    (n_fits,) = records.execute(
+        "SELECT count(*) FROM task JOIN candidate ON candidate.id = task.candidate_id"
+        f" WHERE {of_evaluation} AND task.state IN ('done', 'failed')",
+        values,
+    ).fetchone()
+    errors = records.execute(
+        "SELECT task.error, task.reason, count(*) FROM task"
+        " JOIN candidate ON candidate.id = task.candidate_id"
+        f" WHERE {of_evaluation} AND task.state = 'failed'"
+        " GROUP BY task.error, task.reason ORDER BY min(candidate.number), min(task.split)",
+        values,
+    ).fetchall()
+    return FitFailures(
+        n_fits=n_fits,
+        errors=tuple(
+            FitError(error or _WITHOUT_TRACEBACK[reason], count) for error, reason, count in errors
+        ),
+    )
