@@ -170,6 +170,8 @@ def decode(value: Any) -> Any:
         return tuple(decode(item) for item in value["$tuple"])
     if "$float" in value:
         return float(value["$float"])
+    if "$dict" in value:
+        return {key: decode(item) for key, item in value["$dict"]}
     if _NEEDS_CATALOG & value.keys():
         raise ValueError(f"Only the catalog can build {json.dumps(value)}.")
     return {key: decode(item) for key, item in value.items()}
