@@ -364,8 +364,6 @@ def best_index(results: CVResults, spec: "JobSpec") -> int | None:
         None also while there is no candidate.
     """
     metric = spec.refit_metric
-    if metric is None and len(spec.metrics) == 1:
-        metric = spec.metrics[0]
     if metric is None or not results["params"]:
         return None
     means: FloatArray = results[f"mean_test_{metric}"]
@@ -377,7 +375,7 @@ def best_index(results: CVResults, spec: "JobSpec") -> int | None:
     else:
         winner = int(results[f"rank_test_{metric}"].argmin())
     best = int(eligible[winner])
-    if not _by_one_standard_error(spec):
+    if not spec.wants_one_se:
         return best
     n_splits = sum(
         name.startswith("split") and name.partition("_")[2] == f"test_{metric}" for name in results
@@ -387,11 +385,6 @@ def best_index(results: CVResults, spec: "JobSpec") -> int | None:
     margin = std / math.sqrt(n_splits - 1) if n_splits > 1 and math.isfinite(std) else 0.0
     within = eligible[means[eligible] >= means[best] - margin]
     return int(within[0]) if within.size else best
-
-
-def _by_one_standard_error(spec: "JobSpec") -> bool:
-    refit = spec.refit
-    return refit == "one_se" or not isinstance(refit, (bool, str))
 
 
 # --- failed fits -------------------------------------------------------------------------------
