@@ -1,0 +1,260 @@
+"""What the operator decides: flags before environment before `SPOOL/foldq.toml` before defaults."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from schemas.durations import Duration
+from schemas.explain import complaint, explain
+from schemas.problems import Problem, shown
+
+#: Name of the settings file in the spool.
+FILE_NAME = "foldq.toml"
+_PREFIX = "FOLDQ_"
+_MAX_FILE_BYTES = 1 << 20
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+class InvalidSettings(ValueError):  # noqa: N818 - reads as what it is
+    """The settings cannot be used; `problems` names each source and key."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CatalogSettings(_Section):
+    """Names that job files may use besides scikit-learn's own."""
+
+    estimators: dict[str, str] = Field(
+        default={},
+        description="Estimators by name: where Python finds the class.",
+        examples=[{"LGBMClassifier": "lightgbm.LGBMClassifier"}],
+    )
+
+    @field_validator("estimators")
+    @classmethod
+    def _spelled_exactly(cls, estimators: dict[str, str]) -> dict[str, str]:
+        problems = [
+            Problem(name, message, given=shown(path), expected=expected)
+            for name, path in estimators.items()
+            for message, expected, fits in (
+                ("the name is not an identifier", "letters, digits and _", name.isidentifier()),
+                ("the class is named by module and name", "module.Class", _DOTTED.fullmatch(path)),
+            )
+            if not fits
+        ]  # fmt: skip
+        if problems:
+            raise complaint(*problems)
+        return estimators
+
+
+class Limits(_Section):
+    """How much one job file may ask for."""
+
+    n_jobs: int = Field(default=1, ge=1, description="Largest n_jobs of any object.")
+    candidates: int = Field(default=1_000_000, ge=1, description="Most candidates of one search.")
+    fits: int = Field(
+        default=5_000_000, ge=1, description="Most candidates × splits, where both are known."
+    )
+    file_bytes: int = Field(default=1 << 20, ge=1024, description="Largest job file, in bytes.")
+    rows: int = Field(
+        default=50_000_000, ge=1, description="Most values (rows × columns) a make_* data set has."
+    )
+
+
+class ClusterSettings(_Section):
+    """Where engines come from. Empty: local engines of the scheduler's own."""
+
+    connection_file: Path | None = Field(
+        default=None, description="ipcontroller-client.json of a running cluster."
+    )
+    profile: str | None = Field(default=None, description="IPython profile of a running cluster.")
+    cluster_id: str | None = Field(
+        default=None, description="Id of a running cluster, within its profile."
+    )
+    engines: str | None = Field(
+        default=None,
+        description="Launcher class that starts the engines: slurm, ssh, mpi, pbs, or a full name.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        joins = self.profile is not None or self.cluster_id is not None
+        named = {
+            "connection_file": self.connection_file is not None,
+            "profile or cluster_id": joins,
+            "engines": self.engines is not None,
+        }
+        if sum(named.values()) > 1:
+            raise complaint(
+                Problem(
+                    "",
+                    "engines come from one source only",
+                    given=" and ".join(name for name, given in named.items() if given),
+                    hint="connection_file, or profile and cluster_id, join a running cluster; "
+                    "engines starts one.",
+                )
+            )
+        return self
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a cluster that someone else started is to be joined."""
+        return any((self.connection_file, self.profile, self.cluster_id))
+
+
+class Settings(BaseSettings):
+    """Settings of one scheduler and of the commands that read its spool."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    spool: Path = Field(default=Path("spool"), description="The spool directory.")
+    engines: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        le=10_000,
+        description="Engines of the local cluster; default: one for each CPU.",
+    )
+    poll: Duration = Field(default=0.2, description="Time between two looks at the spool.")
+    database: Path | None = Field(
+        default=None, description="The records; default: foldq.db in the spool."
+    )
+    data_roots: Annotated[list[Path], NoDecode] = Field(
+        default=[], description="Directories besides SPOOL/data that job files may read from."
+    )
+    heartbeat: Annotated[int, Field(ge=50, le=60_000)] = Field(
+        default=250, description="Milliseconds between two signs of life of an engine."
+    )
+    target_seconds: Duration = Field(default=0.25, description="Running time a batch aims at.")
+    grace: Duration = Field(
+        default=300.0, description="How long engines outlive a scheduler that died."
+    )
+    synchronous: Literal["FULL", "NORMAL"] = Field(
+        default="FULL", description="SQLite's care for power cuts."
+    )
+    catalog: CatalogSettings = CatalogSettings()
+    limits: Limits = Limits()
+    cluster: ClusterSettings = ClusterSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read flags, then the environment, then the file; no `.env` of whatever directory."""
+        flags = init_settings()
+        written = _read(Path(flags["spool"]) / FILE_NAME) if "spool" in flags else {}
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, written))
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        # As PATH does it: FOLDQ_DATA_ROOTS=/data:/more
+        return (
+            [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+        )
+
+    @property
+    def database_path(self) -> Path:
+        """Where the records lie."""
+        return self.database if self.database is not None else self.spool / "foldq.db"
+
+    @property
+    def all_data_roots(self) -> tuple[Path, ...]:
+        """Directories that `data.file` may lie in, the spool's own first."""
+        return (self.spool / "data", *self.data_roots)
+
+    @classmethod
+    def load(cls, spool: Path | str | None = None, **flags: Any) -> "Settings":
+        """Return the settings for a spool.
+
+        Parameters
+        ----------
+        spool : path, optional
+            The flag `--spool`. Default: `FOLDQ_SPOOL`, then `./spool`.
+        **flags
+            Fields that were given as flags; None means not given.
+
+        Raises
+        ------
+        InvalidSettings
+            Names the flag, the variable, or the file and its key.
+        """
+        given = {name: value for name, value in flags.items() if value is not None}
+        place = Path(spool or os.environ.get(_PREFIX + "SPOOL") or "spool")
+        try:
+            return cls(**given, spool=place)
+        except ValidationError as error:
+            problems = explain(error, _MODELS)
+            raise InvalidSettings(_with_source(p, given, place) for p in problems) from None
+        except SettingsError as error:
+            raise InvalidSettings([Problem("environment", str(error))]) from None
+
+
+_MODELS: dict[tuple[str, ...], type[BaseModel]] = {
+    (): Settings,
+    ("catalog",): CatalogSettings,
+    ("limits",): Limits,
+    ("cluster",): ClusterSettings,
+}
+
+
+def _with_source(problem: Problem, flags: Mapping[str, Any], spool: Path) -> Problem:
+    """Return the problem with the flag, the variable or the file that said the wrong thing."""
+    field = problem.where.split(".")[0].split("[")[0]
+    variable = _PREFIX + problem.where.upper().replace(".", "__")
+    if field in flags:
+        return replace(problem, where="--" + field.replace("_", "-"))
+    for name in (variable, _PREFIX + field.upper()):
+        if name in os.environ:
+            return replace(problem, where=name)
+    return replace(problem, where=f"{spool / FILE_NAME}: {problem.where}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what the settings file says; nothing when there is none."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise InvalidSettings([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+    try:
+        if len(data) > _MAX_FILE_BYTES:
+            raise ValueError("larger than 1 MiB")
+        written = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidSettings([Problem(str(path), f"is not valid TOML: {error}")]) from None
+    if "spool" in written:
+        message = "the spool is not named by the file that lies in it"
+        raise InvalidSettings([Problem(f"{path}: spool", message, hint="Use --spool.")])
+    return written
