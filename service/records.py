@@ -7,7 +7,7 @@ such as `foldq status` would spend on nothing.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -187,9 +187,11 @@ def find_job(records: sqlite3.Connection, job_id: int) -> Job:
 
 
 def select(
-    records: sqlite3.Connection, sql: str, parameters: Sequence[object] = ()
+    records: sqlite3.Connection,
+    sql: str,
+    parameters: Sequence[object] | Mapping[str, object] = (),
 ) -> sqlite3.Cursor:
     """Run a query whose rows are indexed by name, whatever the connection's own row factory is."""
     cursor = records.cursor()
     cursor.row_factory = sqlite3.Row
-    return cursor.execute(sql, parameters)
+    return cursor.execute(sql, parameters)  # type: ignore[arg-type]

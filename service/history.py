@@ -1,0 +1,242 @@
+"""Questions about jobs, past and present: which, how far, how long, how good."""
+
+import re
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from schemas.lifecycle import JobState
+from service.records import JOB_COLUMNS, Job, seconds_between, select
+
+#: Attempts that ended last, over all jobs, from which the present rate is taken.
+RECENT_ATTEMPTS = 400
+#: Attempts that ended longer ago say nothing about the present rate (seconds).
+RECENT_SECONDS = 120.0
+
+
+class SortKey(StrEnum):
+    """What a list of jobs can be ordered by."""
+
+    ID = "id"
+    NAME = "name"
+    SCORE = "score"
+    SUBMITTED = "submitted"
+    DURATION = "duration"
+
+
+_ORDER_BY = {
+    SortKey.ID: "id",
+    SortKey.NAME: "name COLLATE NOCASE",
+    SortKey.SCORE: "best_score",
+    SortKey.SUBMITTED: "submitted_at",
+    SortKey.DURATION: "julianday(coalesce(finished_at, :now)) - julianday(started_at)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which jobs are asked for. What is None or empty does not narrow the answer.
+
+    Attributes
+    ----------
+    states : tuple of JobState
+        Any of these.
+    name : str or None
+        Glob pattern of the whole name (`digits-*`), letter case ignored.
+    tags : tuple of str
+        All of these.
+    estimator, data : str or None
+        Glob pattern, or a part of the text, letter case ignored.
+    since, until : datetime or None
+        Submitted at or after, before.
+    min_score, max_score : float or None
+        Of the best candidate's mean test score.
+    sort : SortKey
+    descending : bool
+        Jobs without a value come last either way.
+    limit : int or None
+    """
+
+    states: tuple[JobState, ...] = ()
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    estimator: str | None = None
+    data: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    min_score: float | None = None
+    max_score: float | None = None
+    sort: SortKey = SortKey.ID
+    descending: bool = False
+    limit: int | None = None
+
+
+@dataclass(slots=True)
+class _Conditions:
+    clauses: list[str] = field(default_factory=list)
+    values: dict[str, object] = field(default_factory=dict)
+
+    def add(self, clause: str, **values: object) -> None:
+        self.clauses.append(clause)
+        self.values.update(values)
+
+
+def find_jobs(records: sqlite3.Connection, query: Query, now: datetime) -> list[Job]:
+    """Answer a query. Every value is bound, none is pasted into the SQL."""
+    where = _Conditions()
+    if query.states:
+        names = {f"state{i}": state.value for i, state in enumerate(query.states)}
+        where.add(f"state IN ({', '.join(':' + name for name in names)})", **names)
+    if query.name is not None:
+        where.add("lower(name) GLOB :name", name=query.name.lower())
+    for i, tag in enumerate(query.tags):
+        where.add(
+            f"EXISTS (SELECT 1 FROM json_each(job.tags) WHERE value = :tag{i})", **{f"tag{i}": tag}
+        )
+    for column, pattern in (("estimator", query.estimator), ("data", query.data)):
+        if pattern is not None:
+            where.add(f"lower({column}) GLOB :{column}", **{column: as_glob(pattern)})
+    if query.since is not None:
+        where.add("julianday(submitted_at) >= julianday(:since)", since=query.since.isoformat())
+    if query.until is not None:
+        where.add("julianday(submitted_at) < julianday(:until)", until=query.until.isoformat())
+    if query.min_score is not None:
+        where.add("best_score >= :min_score", min_score=query.min_score)
+    if query.max_score is not None:
+        where.add("best_score <= :max_score", max_score=query.max_score)
+
+    direction = "DESC" if query.descending else "ASC"
+    sql = f"SELECT {JOB_COLUMNS} FROM job"
+    if where.clauses:
+        sql += " WHERE " + " AND ".join(where.clauses)
+    sql += f" ORDER BY {_ORDER_BY[query.sort]} {direction} NULLS LAST, id {direction} LIMIT :limit"
+    values = {**where.values, "now": now.isoformat(), "limit": _limit(query.limit)}
+    return [Job.from_row(row) for row in select(records, sql, values)]
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else limit  # SQLite's spelling of none
+
+
+def as_glob(pattern: str) -> str:
+    """Give the pattern for GLOB: as it is when it has wildcards, else "contains" it."""
+    folded = pattern.lower()
+    return folded if any(mark in folded for mark in "*?[") else f"*{folded}*"
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Read a point in time: "7d" and "12h" ago, a date, or a date and time.
+
+    A date or time without an offset is local time. Units: s, m, h, d, w.
+
+    Raises
+    ------
+    ValueError
+        Says what is expected.
+    """
+    text = text.strip()
+    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text):
+        seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[ago[2]]
+        try:
+            return now - timedelta(seconds=float(ago[1]) * seconds)
+        except OverflowError:
+            raise ValueError(f"{text!r} is longer ago than a calendar goes back.") from None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is not a time: give 30m, 12h, 7d or 2w (that long ago),"
+            " 2026-03-01, or 2026-03-01T12:30."
+        ) from None
+
+
+def parse_sort(text: str) -> tuple[SortKey, bool]:
+    """Read a sort key: "score" ascending, "-score" descending.
+
+    Raises
+    ------
+    ValueError
+        Lists the keys.
+    """
+    name = text.removeprefix("-")
+    try:
+        return SortKey(name), name != text
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a sort key: give one of {', '.join(SortKey)},"
+            " with - in front for the largest first."
+        ) from None
+
+
+def time_left(records: sqlite3.Connection, job: Job, now: datetime) -> float | None:
+    """Estimate the seconds until the planned folds of a running job are finished.
+
+    The folds left over the rate of the last two minutes, or over the job's whole life when none
+    of its folds ended lately. Successive halving plans its next iteration only when one is
+    finished, so the time left is that of the present iteration.
+
+    Returns
+    -------
+    float or None
+        None when the job is not running or nothing of it is finished.
+    """
+    if job.state != JobState.RUNNING:
+        return None
+    left = job.n_tasks - job.n_done - job.n_failed
+    if left <= 0:
+        return 0.0
+    row = records.execute(
+        "SELECT count(*), min(recent.submitted_at) FROM"
+        " (SELECT task_id, submitted_at, finished_at, outcome FROM attempt"
+        "  ORDER BY id DESC LIMIT :recent) AS recent"
+        " JOIN task ON task.id = recent.task_id"
+        " WHERE task.job_id = :job AND recent.outcome IN ('ok', 'error', 'timeout')"
+        " AND julianday(recent.finished_at) >= julianday(:since)",
+        {
+            "recent": RECENT_ATTEMPTS,
+            "job": job.id,
+            "since": (now - timedelta(seconds=RECENT_SECONDS)).isoformat(),
+        },
+    ).fetchone()
+    finished, first = row
+    if not finished:
+        finished, first = job.n_done + job.n_failed, job.started_at
+    spent = seconds_between(first, None, now)
+    if not finished or not spent:
+        return None
+    return float(left * spent / finished)
+
+
+def as_json(records: sqlite3.Connection, job: Job, now: datetime) -> dict[str, Any]:
+    """Give a job as the commands write it in JSON; times are ISO-8601 UTC, durations seconds."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": job.state.value,
+        "reason": job.reason,
+        "tags": list(job.tags),
+        "priority": job.priority,
+        "strategy": job.strategy,
+        "estimator": job.estimator,
+        "data": job.data,
+        "metrics": list(job.metrics),
+        "n_candidates": job.n_candidates,
+        "n_splits": job.n_splits,
+        "n_tasks": job.n_tasks,
+        "n_done": job.n_done,
+        "n_failed": job.n_failed,
+        "best_index": job.best_index,
+        "best_score": job.best_score,
+        "best_params": job.best_params,
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "seconds": seconds_between(job.started_at, job.finished_at, now),
+        "time_left": time_left(records, job, now),
+        "file_name": job.file_name,
+        "file_digest": job.file_digest,
+        "same_content_as": job.same_content_as,
+        "data_fingerprint": job.data_fingerprint,
+    }
