@@ -1,0 +1,66 @@
+"""Write files so that a reader sees the old one, or the whole new one, and never a half.
+
+Everything is written beside its place, flushed to the disk, and renamed. Only the owner may
+read what is written: data sets and models are private until somebody shares them.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+OWNER_DIRECTORY = 0o700
+OWNER_FILE = 0o600
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        Its directory must exist. After an error `path` is as it was before.
+
+    Yields
+    ------
+    BinaryIO
+        Open for writing; seekable.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with create(beside) as file:
+            yield file
+        beside.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+@contextmanager
+def create(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file for its owner alone, and see it on the disk before going on.
+
+    Raises
+    ------
+    FileExistsError
+        When there is something at `path` already.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_FILE)
+    with os.fdopen(descriptor, "w+b") as file:
+        yield file
+        file.flush()
+        os.fsync(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the renames within a directory survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
