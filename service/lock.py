@@ -39,7 +39,7 @@ class Holder:
     started_at: str
 
 
-class SpoolHeld(RuntimeError):  # noqa: N818
+class SpoolHeld(RuntimeError):
     """Another scheduler holds the spool."""
 
     def __init__(self, pid: int, host: str) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from schemas.lifecycle import JobState
 
 
-class NoRecords(Exception):  # noqa: N818
+class NoRecords(Exception):
     """There is no database yet: no scheduler has run on this spool."""
 
     def __init__(self, database: Path) -> None:
@@ -26,7 +26,7 @@ class NoRecords(Exception):  # noqa: N818
         self.database = database
 
 
-class NoSuchJob(LookupError):  # noqa: N818
+class NoSuchJob(LookupError):
     """The records hold no job with that id."""
 
     def __init__(self, job_id: int) -> None:
@@ -194,4 +194,4 @@ def select(
     """Run a query whose rows are indexed by name, whatever the connection's own row factory is."""
     cursor = records.cursor()
     cursor.row_factory = sqlite3.Row
-    return cursor.execute(sql, parameters)  # type: ignore[arg-type]
+    return cursor.execute(sql, parameters)

@@ -1,0 +1,201 @@
+"""The screen of `foldq show`: one job's life, from its file to its best model."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from service import lives
+from service.history import time_left
+from service.records import Job, parse_time, seconds_between
+from service.screens import STATE_STYLES
+from service.terminal import clock, duration, params, score, value_text
+
+#: Events shown before the middle of a long life is left out.
+MAX_EVENTS = 30
+#: Kinds of failure shown with their traceback.
+MAX_FAILURES = 5
+#: Lines of a traceback that are shown: its end says what went wrong.
+MAX_TRACEBACK_LINES = 15
+
+
+def show_screen(
+    records: sqlite3.Connection, job: Job, now: datetime, *, all_attempts: bool
+) -> Group:
+    """Give the whole of `foldq show ID`."""
+    parts: list[RenderableType] = [_title(job, now), "", _facts(records, job, now)]
+    if failures := lives.failures(records, job.id):
+        parts += _section("Failures", _failures(failures))
+    if lost := lives.lost_engines(records, job.id):
+        again = lives.resubmitted(records, job.id)
+        parts += _section("Lost engines", _lost(lost, again, now))
+    parts += _section("Life", _events(lives.events(records, job.id), now))
+    if all_attempts:
+        attempts = lives.attempts(records, job.id)
+        parts += _section(f"Attempts ({len(attempts)})", _attempts(attempts, now))
+    return Group(*parts)
+
+
+def _title(job: Job, now: datetime) -> Text:
+    text = Text.assemble((f"Job {job.id} · {job.name} · ", "bold"))
+    text.append(job.state.value, style=STATE_STYLES[job.state])
+    took = duration(seconds_between(job.started_at, job.finished_at, now))
+    if took:
+        text.append(f" {'after' if job.finished_at else 'for'} {took}")
+    if job.reason:
+        text.append(f"\n{job.reason}", style="red" if job.state == "failed" else "")
+    return text
+
+
+def _facts(records: sqlite3.Connection, job: Job, now: datetime) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+
+    def fact(name: str, *parts: object) -> None:
+        said = " · ".join(str(part) for part in parts if part)
+        if said:
+            table.add_row(name, Text(said))
+
+    spec = job.spec
+    fact("estimator", job.estimator)
+    shape = f"{job.n_samples} × {job.n_features}" if job.n_features else job.n_samples
+    fact(
+        "data",
+        job.data,
+        shape,
+        job.data_fingerprint and f"fingerprint {job.data_fingerprint[:12]}",
+    )
+    size = f"{job.n_candidates} candidates × {job.n_splits} splits" if job.n_splits else ""
+    fact("search", job.strategy, size)
+    fact("cv", value_text(spec.get("cv")))
+    scoring = spec.get("scoring")
+    fact(
+        "scoring",
+        ", ".join(scoring)
+        if isinstance(scoring, list)
+        else value_text(scoring or "the estimator's own"),
+        f"refit {value_text(spec.get('refit'))}",
+    )
+    fact("tasks", *_task_counts(lives.task_states(records, job.id)))
+    left = time_left(records, job, now)
+    fact("time left", left is not None and f"about {duration(left)}")
+    if job.best_score is not None:
+        row = f"row {job.best_index}" if job.best_index is not None else ""
+        fact("best", score(job.best_score), row, params(job.best_params))
+    if job.refitted:
+        fact("model", f"results/{job.id}/{job.refitted['file']}", job.refitted.get("note"))
+    fact("priority", job.priority)
+    fact("tags", ", ".join(job.tags))
+    fact("file", job.file_name, f"sha256 {job.file_digest[:12]}")
+    if job.same_content_as:
+        fact("note", f"same content as job {job.same_content_as}")
+    fact("versions", ", ".join(f"{name} {version}" for name, version in job.versions.items()))
+    return table
+
+
+def _task_counts(counts: dict[str, dict[str, int]]) -> list[str]:
+    said = []
+    for kind, states in counts.items():
+        each = ", ".join(f"{count} {state}" for state, count in states.items())
+        said.append(f"{kind}: {each}" if kind == "fold" else f"{kind} {next(iter(states))}")
+    return said
+
+
+def _section(title: str, body: RenderableType) -> list[RenderableType]:
+    return ["", Text(title, style="bold"), Padding(body, (0, 0, 0, 2))]
+
+
+def _failures(failures: Sequence[lives.Failure]) -> Group:
+    parts: list[RenderableType] = []
+    for failure in failures[:MAX_FAILURES]:
+        what = {"poison": "killed engines", "timeout": "timeout"}.get(failure.reason, "")
+        head = Text.assemble((f"{failure.count} × ", "bold"), (failure.title, "red"))
+        head.append(f"  ({what + '; ' if what else ''}first: {failure.example})", style="dim")
+        parts.append(head)
+        if failure.error:
+            lines = failure.error.strip().splitlines()
+            if len(lines) > MAX_TRACEBACK_LINES:
+                hidden = len(lines) - MAX_TRACEBACK_LINES
+                lines = [f"… {hidden} lines: --json has all …", *lines[-MAX_TRACEBACK_LINES:]]
+            parts.append(Padding(Text("\n".join(lines), style="dim"), (0, 0, 1, 4)))
+    if len(failures) > MAX_FAILURES:
+        others = sum(failure.count for failure in failures[MAX_FAILURES:])
+        parts.append(
+            Text(f"{others} more with {len(failures) - MAX_FAILURES} other errors: --json")
+        )
+    return Group(*parts)
+
+
+def _lost(lost: Sequence[lives.LostEngine], again: Sequence[int], now: datetime) -> Group:
+    lines = []
+    for engine in lost:
+        when = clock(parse_time(engine.left_at), now)
+        lines.append(
+            f"engine {engine.engine_id} (process {engine.pid} on {engine.host})"
+            f"{', lost ' + when if when else ''}: {engine.because or 'no reason known'};"
+            f" had {engine.n_tasks} task{'' if engine.n_tasks == 1 else 's'} of this job"
+        )
+    numbers = ", ".join(map(str, again[:20])) + (" …" if len(again) > 20 else "")
+    if again:
+        lines.append(f"resubmitted: {len(again)} tasks ({numbers})")
+    return Group(*map(Text, lines))
+
+
+def _events(events: Sequence[lives.Event], now: datetime) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    skipped = len(events) - MAX_EVENTS
+    half = MAX_EVENTS // 2
+    for index, event in enumerate(events):
+        if skipped > 0 and half <= index < half + skipped:
+            if index == half:
+                table.add_row("…", f"{skipped} more: --json", "")
+            continue
+        table.add_row(clock(parse_time(event.at), now), Text(event.kind), Text(event.message))
+    return table
+
+
+def _attempts(attempts: Sequence[lives.Attempt], now: datetime) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("Attempt", "Task", "What", "Engine", "PID", "Sent", "Took", "Outcome"):
+        numbers = name in ("Attempt", "Task", "Engine", "PID", "Took")
+        table.add_column(name, justify="right" if numbers else "left", no_wrap=True)
+    for attempt in attempts:
+        what = attempt.kind
+        if attempt.split is not None:
+            what = f"candidate {attempt.candidate}, split {attempt.split}"
+        table.add_row(
+            str(attempt.id),
+            str(attempt.task_id),
+            what,
+            str(attempt.engine_id),
+            str(attempt.pid),
+            clock(parse_time(attempt.submitted_at), now),
+            duration(seconds_between(attempt.submitted_at, attempt.finished_at, now)),
+            attempt.outcome or "open",
+        )
+    return table
+
+
+def best_lines(job: Job, results_directory: Any) -> Group:
+    """Say what a finished search found and where it lies: the end of `foldq run`."""
+    if job.best_score is None and job.best_params is None:
+        return Group(Text(f"Results: {results_directory}"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    table.add_row("best score", Text(score(job.best_score), style="bold green"))
+    table.add_row("parameters", Text(params(job.best_params)))
+    if job.refitted:
+        table.add_row("model", Text(f"{results_directory}/{job.refitted['file']}"))
+    table.add_row("results", Text(str(results_directory)))
+    return Group(table)

@@ -1,0 +1,257 @@
+"""What people see: jobs, engines, results, as tables that fit the width there is."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from schemas.lifecycle import JobState
+from service.lives import Engine, Load
+from service.records import Job, parse_time, seconds_between
+from service.terminal import clock, duration, params, score, value_text
+
+if TYPE_CHECKING:
+    from service.lock import Holder
+    from service.results import CVResults
+
+STATE_STYLES = {
+    JobState.QUEUED: "dim",
+    JobState.PREPARING: "cyan",
+    JobState.RUNNING: "bold cyan",
+    JobState.REFITTING: "cyan",
+    JobState.PAUSED: "yellow",
+    JobState.COMPLETED: "green",
+    JobState.FAILED: "bold red",
+    JobState.CANCELLED: "magenta",
+}
+
+
+def plain_table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """Give an empty table without lines around it; the columns in `right` hold numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        numbers = column in right
+        table.add_column(
+            column, justify="right" if numbers else "left", no_wrap=numbers or column == "State"
+        )
+    return table
+
+
+def state_text(state: JobState) -> Text:
+    """Give a state in its colour."""
+    return Text(state.value, style=STATE_STYLES[state])
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A job as a line of the status table.
+
+    Attributes
+    ----------
+    time_left : float or None
+        Seconds.
+    """
+
+    job: Job
+    time_left: float | None
+
+
+def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
+    """Give the jobs and how far they are.
+
+    Parameters
+    ----------
+    bars : bool
+        Draw progress bars; in a pipe they would only be noise.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("ID", justify="right", no_wrap=True)
+    table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8, max_width=28)
+    table.add_column("State", no_wrap=True)
+    if bars:
+        table.add_column("Progress", min_width=6, max_width=24, ratio=1)
+    table.add_column("Folds", justify="right", no_wrap=True)
+    if any(line.job.n_failed for line in lines):
+        table.add_column("Failed", justify="right", no_wrap=True)
+    table.add_column("Best", justify="right", no_wrap=True)
+    table.add_column("Left", justify="right", no_wrap=True)
+    for line in lines:
+        job = line.job
+        cells: list[RenderableType] = [str(job.id), job.name, state_text(job.state)]
+        if bars:
+            cells.append(_bar(job))
+        cells.append(f"{job.n_done + job.n_failed}/{job.n_tasks}" if job.n_tasks else "")
+        if any(other.job.n_failed for other in lines):
+            cells.append(Text(str(job.n_failed), style="red") if job.n_failed else "")
+        cells += [score(job.best_score), duration(line.time_left)]
+        table.add_row(*cells)
+    return table
+
+
+def _bar(job: Job) -> ProgressBar:
+    colour = {JobState.FAILED: "red", JobState.CANCELLED: "magenta", JobState.PAUSED: "yellow"}
+    return ProgressBar(
+        total=max(job.n_tasks, 1),
+        completed=job.n_done + job.n_failed,
+        complete_style=colour.get(job.state, "cyan"),
+        finished_style="green" if job.state == JobState.COMPLETED else "cyan",
+    )
+
+
+def scheduler_line(
+    holder: "Holder | None", spool: str, n_engines: int, n_busy: int
+) -> RenderableType:
+    """Say whether a scheduler runs, which, and with how many engines."""
+    if holder is None:
+        return Text.assemble(("● ", "red"), "no scheduler running on ", (spool, "bold"))
+    engines = f"{n_engines} engine{'' if n_engines == 1 else 's'}, {n_busy} busy"
+    return Text.assemble(
+        ("● ", "green"),
+        "scheduler running on ",
+        (spool, "bold"),
+        f" · process {holder.pid} on {holder.host} · {engines}",
+    )
+
+
+def status_screen(
+    lines: Sequence[Progress], head: RenderableType, n_more: int, *, bars: bool
+) -> Group:
+    """Give the whole of `foldq status`."""
+    parts: list[RenderableType] = [head, ""]
+    if lines:
+        parts.append(jobs_table(lines, bars=bars))
+    else:
+        parts.append(Text("No jobs. Drop a job file into incoming/, or: foldq submit FILE"))
+    if n_more:
+        parts += ["", Text(f"{n_more} earlier jobs: foldq history", style="dim")]
+    return Group(*parts)
+
+
+def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool) -> Table:
+    """Give past and present jobs with what came out; `wide` adds estimator and data."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("ID", justify="right", no_wrap=True)
+    table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Best", justify="right", no_wrap=True)
+    table.add_column("Folds", justify="right", no_wrap=True)
+    table.add_column("Failed", justify="right", no_wrap=True)
+    table.add_column("Submitted", no_wrap=True)
+    table.add_column("Took", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("Estimator", no_wrap=True, overflow="ellipsis", max_width=40)
+        table.add_column("Data", no_wrap=True, overflow="ellipsis", max_width=20)
+        table.add_column("Tags", no_wrap=True, overflow="ellipsis")
+    for job in jobs:
+        cells: list[RenderableType] = [
+            str(job.id),
+            job.name,
+            state_text(job.state),
+            score(job.best_score),
+            str(job.n_tasks or ""),
+            Text(str(job.n_failed), style="red") if job.n_failed else "",
+            clock(parse_time(job.submitted_at), now),
+            duration(seconds_between(job.started_at, job.finished_at, now)),
+        ]
+        if wide:
+            cells += [job.estimator, job.data, ", ".join(job.tags)]
+        table.add_row(*cells)
+    return table
+
+
+def engines_table(
+    engines: Sequence[Engine], loads: Mapping[int, Sequence[Load]], now: datetime
+) -> Table:
+    """Give engines: where they run, what is at them now, and why they left."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("ID", justify="right", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Host", no_wrap=True, overflow="ellipsis")
+    table.add_column("PID", justify="right", no_wrap=True)
+    table.add_column("Joined", no_wrap=True)
+    table.add_column("Folds done", justify="right", no_wrap=True)
+    table.add_column("Now")
+    for engine in engines:
+        if engine.is_live:
+            state = Text("live", style="green")
+            doing = ", ".join(map(load_text, loads.get(engine.id, ()))) or "idle"
+        else:
+            state = Text("left", style="dim")
+            left = clock(parse_time(engine.left_at), now)
+            doing = f"left {left}: {engine.left_because}"
+        table.add_row(
+            str(engine.id),
+            state,
+            engine.host,
+            str(engine.pid),
+            clock(parse_time(engine.joined_at), now),
+            str(engine.n_done),
+            Text(doing, style="" if engine.is_live else "dim"),
+        )
+    return table
+
+
+def load_text(load: Load) -> str:
+    """Say what is at an engine: "job 7 digits-svc: 34 folds"."""
+    what = f"{load.n_tasks} fold{'' if load.n_tasks == 1 else 's'}"
+    return f"job {load.job_id} {load.job}: {what if load.kind == 'fold' else load.kind}"
+
+
+#: More parameters than this share one column.
+MAX_PARAM_COLUMNS = 5
+
+
+def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[str]) -> Table:
+    """Give some rows of `cv_results_`: rank, mean ± standard deviation, parameters.
+
+    The step names before `__` are left out where that leaves the parameters distinct.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Row", justify="right", no_wrap=True)
+    if "iter" in results:
+        table.add_column("Iter", justify="right", no_wrap=True)
+        table.add_column("Resources", justify="right", no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric.capitalize() if metric == "score" else metric, no_wrap=True)
+    if "n_splits_done" in results:
+        table.add_column("Folds", justify="right", no_wrap=True)
+    names = _shown_parameters([results["params"][row] for row in rows])
+    separate = 0 < len(names) <= MAX_PARAM_COLUMNS
+    for name in names.values() if separate else ["Parameters"]:
+        table.add_column(name)
+    for row in rows:
+        cells: list[RenderableType] = [str(row)]
+        if "iter" in results:
+            cells += [str(results["iter"][row]), str(results["n_resources"][row])]
+        for metric in metrics:
+            mean, std = results[f"mean_test_{metric}"][row], results[f"std_test_{metric}"][row]
+            cells.append(_mean_and_std(float(mean), float(std)))
+        if "n_splits_done" in results:
+            cells.append(str(results["n_splits_done"][row]))
+        values: dict[str, Any] = results["params"][row]
+        if separate:
+            cells += [value_text(values[name]) if name in values else "–" for name in names]
+        else:
+            cells.append(params(values))
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return table
+
+
+def _mean_and_std(mean: float, std: float) -> str:
+    if np.isnan(mean):
+        return "–"
+    return score(mean) if np.isnan(std) else f"{score(mean)} ± {score(std)}"
+
+
+def _shown_parameters(candidates: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Give {parameter: its title}, in the order of appearance, of all candidates together."""
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
+    short = [name.rpartition("__")[2] for name in names]
+    return dict(zip(names, short if len(set(short)) == len(short) else names, strict=True))

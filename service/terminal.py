@@ -1,0 +1,164 @@
+"""What every command shares: where it writes, how it ends, and how numbers look.
+
+Data go to stdout, everything else to stderr. Colours and line widths are for terminals only; in
+a pipe every row is one line, whole.
+"""
+
+import os
+import sys
+from datetime import datetime
+from enum import IntEnum
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Width of a "line" in a pipe: nothing is cut there.
+UNLIMITED = 10_000
+
+
+class ExitCode(IntEnum):
+    """How a command ended, for scripts."""
+
+    DONE = 0
+    JOB_FAILED = 1
+    USAGE = 2
+    INVALID_JOB_FILE = 3
+    NO_SUCH_JOB = 4
+    NO_SCHEDULER = 5
+    SPOOL_HELD = 6
+
+
+def _console(stream: IO[str]) -> "Console":
+    from rich.console import Console
+
+    narrow = stream.isatty() or "COLUMNS" in os.environ
+    return Console(file=stream, highlight=False, width=None if narrow else UNLIMITED)
+
+
+def screen() -> "Console":
+    """Give the console that data are written to: stdout."""
+    return _console(sys.stdout)
+
+
+def tell(text: str) -> None:
+    """Say something that is not data, on stderr. Markup of rich is allowed, text is wrapped."""
+    _console(sys.stderr).print(text, soft_wrap=not sys.stderr.isatty())
+
+
+def quoted(text: object) -> str:
+    """Give text that rich prints as it is, square brackets and all."""
+    from rich.markup import escape
+
+    return escape(str(text))
+
+
+def stop(code: ExitCode, sentence: str, next_step: str = "") -> NoReturn:
+    """End the command: one sentence on what is the matter, one on what to do.
+
+    Both are plain text.
+    """
+    console = _console(sys.stderr)
+    console.print(f"[bold red]foldq:[/] {quoted(sentence)}", soft_wrap=True)
+    if next_step:
+        console.print(f"       {quoted(next_step)}", soft_wrap=True)
+    raise typer.Exit(int(code))
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Write a JSON document to stdout: indented for people, one line in a pipe."""
+    from service.jsontext import dumps
+
+    sys.stdout.write(dumps(document, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+@cache
+def local_zone() -> object:
+    """Give the time zone that people read their times in."""
+    return datetime.now().astimezone().tzinfo
+
+
+def duration(seconds: float | None) -> str:
+    """Write a length of time as people say it: 0.4 s, 12 s, 3:05, 2:10:00, 3 d 4 h.
+
+    Examples
+    --------
+    >>> duration(185.2), duration(0.44), duration(None)
+    ('3:05', '0.4 s', '')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48:
+        days, hour = divmod(hours, 24)
+        return f"{days} d {hour} h"
+    if hours:
+        return f"{hours}:{minute:02}:{second:02}"
+    return f"{minutes}:{second:02}"
+
+
+def score(value: float | None) -> str:
+    """Write a score with four digits after the point, or as many as a small one needs.
+
+    Examples
+    --------
+    >>> score(0.97329), score(-1234.5678), score(0.00001234), score(float("nan"))
+    ('0.9733', '-1234.57', '1.234e-05', 'nan')
+    """
+    if value is None:
+        return ""
+    if value != value or abs(value) == float("inf"):
+        return str(value)
+    if value and (abs(value) < 0.001 or abs(value) >= 1e6):
+        return f"{value:.4g}"
+    return f"{value:.2f}" if abs(value) >= 100 else f"{value:.4f}"
+
+
+def params(values: dict[str, Any] | None) -> str:
+    """Write parameters as people type them: svc__C=10, svc__kernel=rbf.
+
+    Objects of the value grammar are shown by their name, tuples as Python writes them.
+    """
+    return ", ".join(f"{name}={value_text(value)}" for name, value in (values or {}).items())
+
+
+def value_text(value: Any) -> str:
+    """Write one value of the job file's grammar shortly."""
+    if isinstance(value, dict):
+        for key in ("$type", "$function", "$dtype", "$float"):
+            if key in value:
+                inner = params({k: v for k, v in value.items() if k != key and k != "params"})
+                inner = inner or params(
+                    value["params"] if key == "$type" and "params" in value else {}
+                )
+                return f"{value[key]}({inner})" if key == "$type" else str(value[key])
+        if "$tuple" in value:
+            items = [value_text(item) for item in value["$tuple"]]
+            return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+        return "{" + ", ".join(f"{k}: {value_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def clock(moment: datetime | None, now: datetime) -> str:
+    """Write a time in the reader's own zone: the time of day, with the date when not of today."""
+    if moment is None:
+        return ""
+    here, today = moment.astimezone(), now.astimezone()
+    if here.date() == today.date():
+        return here.strftime("%H:%M:%S")
+    return here.strftime("%Y-%m-%d %H:%M")
