@@ -161,6 +161,8 @@ class Prepared:
         Samples in the smallest training part.
     versions : dict of str to str
         Package versions on the engine that prepared.
+    warnings : tuple of str
+        What scikit-learn warned of when it split the data.
     """
 
     fingerprint: str
@@ -172,6 +174,7 @@ class Prepared:
     is_classifier: bool
     min_train_size: int
     versions: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +209,47 @@ class TaskFailure:
     message: str
     error: str | None = None
     error_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareOrder:
+    """Load the job's data set, check it, choose the splits, and keep both in the cache."""
+
+    batch_id: int
+    context: SearchContext
+
+
+@dataclass(frozen=True, slots=True)
+class RefitOrder:
+    """Fit the winner on all the data and save it.
+
+    Attributes
+    ----------
+    params : dict
+        The best candidate's parameters in the job file's value grammar.
+    directory : str
+        The job's results directory, as seen from the engine.
+    """
+
+    batch_id: int
+    context: SearchContext
+    params: dict[str, JsonValue]
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What an engine says of itself when it is welcomed.
+
+    Attributes
+    ----------
+    versions : dict of str to str
+        Of Python (minor), foldq and the packages that decide the numbers.
+    """
+
+    host: str
+    pid: int
+    versions: dict[str, str]
+
+
+Order = PrepareOrder | FoldBatch | RefitOrder

@@ -25,7 +25,7 @@ migrations = Migrations("foldq")
 
 
 def _among(values: object) -> str:
-    """SQL list of string literals, sorted so that the DDL is the same every time."""
+    """Write an SQL list of string literals, sorted so that the DDL is the same every time."""
     return "(" + ", ".join(f"'{value}'" for value in sorted(map(str, values))) + ")"  # type: ignore[call-overload]
 
 
@@ -75,7 +75,9 @@ CREATE TABLE job (
     finished_at TEXT,
     UNIQUE (file_name, file_digest),
     CHECK ((state IN {_among(FINAL_JOB_STATES)}) = (finished_at IS NOT NULL)),
-    CHECK (state NOT IN ('preparing', 'running', 'refitting', 'completed') OR started_at IS NOT NULL)
+    CHECK (
+        state NOT IN ('preparing', 'running', 'refitting', 'completed') OR started_at IS NOT NULL
+    )
 ) STRICT;
 CREATE INDEX job_state ON job (state);
 CREATE INDEX job_submitted ON job (submitted_at);
@@ -111,7 +113,7 @@ CREATE TABLE task (
     split INTEGER,
     state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN {_among(TaskState)}),
     reason TEXT CHECK (reason IN {_among(FailureReason)}),
-    n_attempts INTEGER NOT NULL DEFAULT 0,    -- ended ok or in error or timeout: charged to the model
+    n_attempts INTEGER NOT NULL DEFAULT 0,    -- ended ok, in error or timeout
     n_engines_lost INTEGER NOT NULL DEFAULT 0,  -- while it was alone in its batch
     test_scores TEXT CHECK (test_scores IS NULL OR json_valid(test_scores)),    -- NaN is null
     train_scores TEXT CHECK (train_scores IS NULL OR json_valid(train_scores)),
@@ -163,7 +165,8 @@ BEGIN SELECT RAISE(ABORT, 'a job cannot move that way'); END;
 
 CREATE TRIGGER task_moves BEFORE UPDATE OF state ON task
 WHEN OLD.state != NEW.state AND OLD.state || '>' || NEW.state NOT IN {_moves(TASK_MOVES)}
-    AND NOT (OLD.state = 'done' AND NEW.state = 'pending' AND OLD.kind IN {_among(REPEATABLE_KINDS)})
+    AND NOT (OLD.state = 'done' AND NEW.state = 'pending'
+        AND OLD.kind IN {_among(REPEATABLE_KINDS)})
 BEGIN SELECT RAISE(ABORT, 'a task cannot move that way'); END;
 
 CREATE TRIGGER attempt_ends_once BEFORE UPDATE ON attempt

@@ -1,0 +1,419 @@
+"""The long-running scheduler: one loop that wires spool, records, core and engines.
+
+Each turn takes in what happened (facts from engines, files, requests, time), lets the core decide,
+records what that changes in ONE transaction, and only then carries it out. So whatever the moment at
+which the process ends, the records tell how to go on.
+"""
+
+import heapq
+import logging
+import queue
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import islice
+from types import FrameType
+
+from schemas.lifecycle import TaskKind, TaskState
+from schemas.settings import Settings
+from schemas.task import BatchReport, FoldResult, TaskFailure
+from service import control, lock, planner, spool
+from service.dossier import Dossiers
+from service.engines import (
+    ClusterFailed,
+    Engines,
+    Fact,
+    Gone,
+    NeverCame,
+    Refused,
+    Returned,
+    Welcomed,
+)
+from service.exports import write_results
+from service.records import find_job
+from service.results import read_folds
+from service.scheduler import Policy, Scheduler
+from service.stimuli import (
+    AdvanceSearch,
+    Batch,
+    BatchReturned,
+    CancelRequested,
+    Dispatch,
+    DrainRequested,
+    EngineJoined,
+    EngineLost,
+    EngineNeverCame,
+    FoldsLoaded,
+    FoldsPlanned,
+    FoldsPutBack,
+    Instruction,
+    Interrupt,
+    JobAdmitted,
+    KillEngine,
+    LoadFolds,
+    MoveJob,
+    Note,
+    PauseRequested,
+    Record,
+    RecordPrepared,
+    ReopenPrepare,
+    ResumeRequested,
+    RetryPolicy,
+    SearchEnded,
+    StartEngine,
+    Stimulus,
+    TaskPlanned,
+    Tick,
+)
+from service.store import PlannedCandidate, Store
+from workers.welcome import versions
+
+log = logging.getLogger("foldq")
+
+#: Candidates planned in one turn: a huge grid must not hold up the others.
+PLAN_CHUNK = 1000
+
+#: Seconds between two looks at the engines, and the longest sleep of the loop.
+ENGINE_POLL = 0.1
+
+#: Seconds of one turn that may go into admitting files.
+ADMISSION_SECONDS = 0.25
+
+#: Seconds before a cluster that could not be reached is tried again.
+CLUSTER_RETRY = 5.0
+
+
+def serve(settings: Settings, *, until_idle: bool = False) -> None:
+    """Run a scheduler on the spool until it is told to stop.
+
+    The first SIGTERM or Ctrl-C lets the engines finish what they run, the second stops now.
+
+    Parameters
+    ----------
+    until_idle : bool
+        Stop by itself when no file waits and no job can go on.
+
+    Raises
+    ------
+    service.lock.SpoolHeld
+        If another scheduler holds the spool.
+    """
+    spool.make_directories(settings.spool)
+    with ExitStack() as stack:
+        stack.enter_context(lock.hold(settings.spool))
+        store = Store(settings.database_path, synchronous=settings.synchronous)
+        stack.callback(store.close)
+        daemon = Daemon(settings, store)
+        stack.callback(daemon.close)
+        daemon.run(until_idle=until_idle)
+
+
+class Daemon:
+    """One scheduler process. Use `serve`."""
+
+    def __init__(self, settings: Settings, store: Store):
+        self._settings = settings
+        self._store = store
+        self._inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
+        self._engines = Engines(settings, settings.spool / "cluster", self._inbox.put)
+        self._intake = spool.Intake(settings, store)
+        self._dossiers = Dossiers(settings, store)
+        attempt, batch = store.next_numbers()
+        policy = Policy(batch_seconds=settings.target_seconds)
+        self._core = Scheduler(policy, next_attempt=attempt, next_batch=batch)
+        self._in_flight: dict[int, Batch] = {}
+        self._planning: dict[int, tuple[Iterator[PlannedCandidate], int]] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._n_timers = 0
+        self._stop_signals = 0
+        self._versions = versions()
+
+    # --- the loop --------------------------------------------------------------------------
+
+    def run(self, *, until_idle: bool) -> None:
+        """Run until told to stop, or with `until_idle` until nothing is left to do."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop_signal)
+        n_tasks = self._store.recover(self._now())
+        if n_tasks:
+            log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
+        self._engines.start()
+        self._dossiers.catalog.warm_up()
+        log.info("ready: drop job files into %s", self._settings.spool / "incoming")
+        self._turn(self._admission(job_id) for job_id in self._store.unfinished_jobs())
+        next_scan = next_look = 0.0
+        draining = False
+        while True:
+            stimuli = deque(self._facts())
+            now = time.monotonic()
+            while self._timers and self._timers[0][0] <= now:
+                heapq.heappop(self._timers)[2]()
+            if now >= next_look:
+                next_look = now + ENGINE_POLL
+                self._engines.poll()
+                stimuli.append(Tick())
+            if now >= next_scan and not draining:
+                next_scan = now + self._settings.poll
+                stimuli.extend(self._intake_files(now))
+                stimuli.extend(self._control_requests())
+            if self._stop_signals and not draining:
+                draining = True
+                log.info("stopping when the engines are done; once more to stop now")
+                stimuli.append(DrainRequested())
+            self._turn(stimuli)
+            self._plan_more()
+            if draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
+                return
+            if until_idle and self._is_idle():
+                return
+
+    def _facts(self) -> Iterator[Stimulus]:
+        """Wait for the next fact, a short while at most, and take in all that are there."""
+        try:
+            fact = self._inbox.get(timeout=0 if self._planning else ENGINE_POLL / 2)
+            while True:
+                yield from self._understood(fact)
+                fact = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _turn(self, stimuli: Iterable[Stimulus]) -> None:
+        """Let the core decide, record what that changes, carry it out; until nothing follows."""
+        pending = deque(stimuli)
+        while pending:
+            now = self._now()
+            orders: list[Instruction] = []
+            while pending:
+                orders += self._core.handle(pending.popleft(), now)
+            records = [order for order in orders if isinstance(order, Record)]
+            if records:
+                self._store.record(records, now)
+            for order in orders:
+                pending.extend(self._carry_out(order))
+
+    def _is_idle(self) -> bool:
+        return (
+            self._core.is_idle
+            and not self._planning
+            and not self._intake.has_waiting
+            and self._inbox.empty()
+        )
+
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop_signals += 1
+
+    def close(self) -> None:
+        """End or leave the engines and write down that they are gone."""
+        self._engines.stop()
+        self._store.recover(self._now())
+
+    # --- taking in -------------------------------------------------------------------------
+
+    def _understood(self, fact: Fact) -> Iterator[Stimulus]:
+        match fact:
+            case Welcomed():
+                yield from self._welcomed(fact)
+            case Gone(engine_id, because):
+                log.warning("engine %d lost: %s", engine_id, because)
+                yield EngineLost(engine_id, because)
+            case NeverCame(because):
+                log.warning("%s", because)
+                yield EngineNeverCame(because)
+            case Returned(batch_id, outcome):
+                self._in_flight.pop(batch_id, None)
+                yield BatchReturned(batch_id, outcome)
+            case Refused():
+                yield from self._refused(fact)
+            case ClusterFailed(because):
+                log.error("no engines: %s; trying again in %g s", because, CLUSTER_RETRY)
+                self._after(CLUSTER_RETRY, self._engines.start)
+
+    def _welcomed(self, fact: Welcomed) -> Iterator[Stimulus]:
+        report = fact.report
+        odd = {
+            name: version
+            for name, version in report.versions.items()
+            if self._versions.get(name) != version
+        }
+        if odd:
+            told = ", ".join(
+                f"{name} {version} there and {self._versions.get(name)} here"
+                for name, version in odd.items()
+            )
+            message = f"engine on {report.host}, pid {report.pid}, refused: {told}"
+            log.error(message)
+            self._store.note("engine refused", message, self._now())
+            return
+        engine_id = self._store.engine_joined(
+            self._engines.name, fact.number, report, self._now()
+        )
+        self._engines.enlist(fact.number, engine_id)
+        log.info("engine %d joined: %s, pid %d", engine_id, report.host, report.pid)
+        yield EngineJoined(engine_id)
+
+    def _refused(self, fact: Refused) -> Iterator[Stimulus]:
+        """Answer for an engine that could not even begin on the batch."""
+        batch = self._in_flight.pop(fact.batch_id, None)
+        if batch is None:
+            return
+        if fact.interrupted:
+            attempts = tuple(attempt_id for attempt_id, _ in batch.tasks)
+            yield BatchReturned(batch.batch_id, BatchReport(batch.batch_id, (), attempts))
+        elif batch.kind is TaskKind.FOLD:
+            results = tuple(
+                FoldResult(task.task_id, attempt_id, error=fact.error)
+                for attempt_id, task in batch.tasks
+            )
+            yield BatchReturned(batch.batch_id, BatchReport(batch.batch_id, results))
+        else:
+            yield BatchReturned(batch.batch_id, TaskFailure(fact.error, fact.error))
+
+    def _intake_files(self, now: float) -> Iterator[Stimulus]:
+        for name in self._intake.ready(now):
+            try:
+                taken = self._intake.take(name)
+            except OSError as error:
+                log.error("incoming/%s could not be taken in and stays: %s", name, error)
+                continue
+            match taken:
+                case spool.Admitted(shown, admission) if admission.is_new:
+                    log.info("job %d admitted: %s", admission.job_id, shown)
+                    yield self._admission(admission.job_id)
+                case spool.Admitted(shown, admission):
+                    log.info("%s is job %d already", shown, admission.job_id)
+                    self._store.note(
+                        "submitted again",
+                        f"{shown} came again, the same to the letter",
+                        self._now(),
+                        job_id=admission.job_id,
+                    )
+                case spool.Refused(shown, problems):
+                    log.warning("%s refused: %s", shown, "; ".join(map(str, problems)))
+            if time.monotonic() - now > ADMISSION_SECONDS:
+                return
+
+    def _control_requests(self) -> Iterator[Stimulus]:
+        for asked in control.requests(self._settings.spool):
+            match asked.action:
+                case "cancel":
+                    yield CancelRequested(asked.job_id)
+                case "pause":
+                    yield PauseRequested(asked.job_id)
+                case "resume":
+                    yield ResumeRequested(asked.job_id)
+                case "retry":
+                    yield from self._retry(asked.job_id)
+            asked.path.unlink(missing_ok=True)
+
+    def _retry(self, job_id: int) -> Iterator[Stimulus]:
+        if job_id in self._core.jobs:
+            folds = self._store.retry(job_id, self._now())
+            yield FoldsPutBack(job_id, folds)
+        else:
+            self._store.retry(job_id, self._now())
+            self._dossiers.forget(job_id)
+            yield self._admission(job_id)
+
+    def _admission(self, job_id: int) -> JobAdmitted:
+        """Say where a job stands, from its records."""
+        dossier = self._dossiers[job_id]
+        job, spec = find_job(self._store.connection, job_id), dossier.spec
+        prepare = self._store.single_task(job_id, TaskKind.PREPARE)
+        assert prepare is not None
+        return JobAdmitted(
+            job_id=job_id,
+            state=job.state,
+            priority=job.priority,
+            max_engines=job.max_engines,
+            retry=RetryPolicy(
+                spec.retry.attempts,
+                frozenset(spec.retry.on),
+                spec.retry.backoff,
+                spec.retry.engine_losses,
+            ),
+            timeout=spec.timeout,
+            raise_errors=spec.error_score == "raise",
+            fingerprint=dossier.fingerprint,
+            todo=prepare[0] if prepare[1] is not TaskState.DONE else None,
+            n_open=self._store.n_pending_folds(job_id),
+        )
+
+    # --- carrying out ----------------------------------------------------------------------
+
+    def _carry_out(self, order: Instruction) -> Iterator[Stimulus]:
+        match order:
+            case Dispatch(batch):
+                self._in_flight[batch.batch_id] = batch
+                self._engines.send(batch.engine_id, self._dossiers[batch.job_id].order(batch))
+            case AdvanceSearch(job_id):
+                yield from self._advance(job_id)
+            case LoadFolds(job_id, after, limit):
+                yield FoldsLoaded(job_id, self._store.load_folds(job_id, after, limit))
+            case Interrupt(engine_id):
+                self._engines.interrupt(engine_id)
+            case KillEngine(engine_id, because):
+                log.warning("engine %d %s", engine_id, because)
+                self._engines.kill(engine_id)
+            case StartEngine(not_before):
+                if self._engines.is_local:
+                    wait = (not_before - self._now()).total_seconds()
+                    self._after(wait, self._engines.start_one)
+            case RecordPrepared(job_id):
+                self._dossiers.forget(job_id)
+            case ReopenPrepare(job_id):
+                prepare = self._store.single_task(job_id, TaskKind.PREPARE)
+                assert prepare is not None
+                yield TaskPlanned(job_id, prepare[0])
+            case MoveJob(job_id, state, reason):
+                log.info("job %d %s%s", job_id, state, f": {reason}" if reason else "")
+                if state.is_final:
+                    self._planning.pop(job_id, None)
+                    self._dossiers.forget(job_id)
+            case Note(message=message):
+                log.debug("%s", message)
+
+    def _advance(self, job_id: int) -> Iterator[Stimulus]:
+        dossier = self._dossiers[job_id]
+        job = find_job(self._store.connection, job_id)
+        assert dossier.prepared is not None
+        step = planner.next_step(
+            self._store, job, dossier.spec, dossier.prepared, self._dossiers.catalog
+        )
+        match step:
+            case planner.PlanFolds(candidates):
+                self._planning[job_id] = (candidates, dossier.prepared.n_splits)
+            case planner.AwaitFolds():
+                yield FoldsPlanned(job_id, 0, complete=True)
+            case planner.Refit(task):
+                self._dossiers.forget(job_id)  # the best parameters are known now
+                yield TaskPlanned(job_id, task)
+            case planner.End(failure):
+                if failure is None:
+                    self._write_results(job_id)
+                yield SearchEnded(job_id, failure)
+
+    def _plan_more(self) -> None:
+        """Plan a chunk of each search that has candidates left to plan."""
+        for job_id, (candidates, n_splits) in list(self._planning.items()):
+            chunk = list(islice(candidates, PLAN_CHUNK))
+            complete = len(chunk) < PLAN_CHUNK
+            if complete:
+                del self._planning[job_id]
+            count = self._store.plan(job_id, chunk, n_splits) if chunk else 0
+            self._turn([FoldsPlanned(job_id, count, complete)])
+
+    def _write_results(self, job_id: int) -> None:
+        """Write the job's files before it is recorded as completed: who sees that finds them."""
+        job = find_job(self._store.connection, job_id)
+        directory = self._settings.spool / "results" / str(job_id)
+        write_results(directory, job, read_folds(self._store.connection, job))
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._n_timers += 1
+        heapq.heappush(self._timers, (time.monotonic() + seconds, self._n_timers, action))
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC)

@@ -1,0 +1,137 @@
+"""One job's queue of tasks, as the scheduler core holds it in memory."""
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+
+from schemas.lifecycle import JobState, TaskKind
+from service.stimuli import RetryPolicy, Task
+
+
+@dataclass(slots=True)
+class FoldCost:
+    """What a fold of this job costs, learnt from those that came back.
+
+    An exponential mean, so that it follows a search whose later candidates are dearer.
+    """
+
+    seconds: float | None = None
+    #: Share of the newest batch in the mean.
+    weight: float = 0.4
+
+    def learn(self, seconds_per_fold: float) -> None:
+        """Take one batch's mean seconds per fold into account."""
+        if self.seconds is None:
+            self.seconds = seconds_per_fold
+        else:
+            self.seconds += self.weight * (seconds_per_fold - self.seconds)
+
+
+@dataclass(slots=True)
+class JobQueue:
+    """A job's unfinished tasks: which may go out now, which wait, which are out.
+
+    Attributes
+    ----------
+    unloaded : int
+        Pending fold tasks that are still only in the records, beyond task id `cursor`.
+    open : int
+        Fold tasks that are not finished, wherever they are.
+    planned : bool
+        Whether all folds of the present plan stand in the records.
+    blocked : bool
+        The folds wait for the data to be prepared again.
+    engines : dict of int to int
+        Batches in flight by engine.
+    """
+
+    job_id: int
+    state: JobState
+    priority: int
+    max_engines: int | None
+    retry: RetryPolicy
+    timeout: float | None
+    raise_errors: bool
+    fingerprint: str | None = None
+    held: bool = False
+    blocked: bool = False
+    todo: Task | None = None
+    ready: deque[Task] = field(default_factory=deque)
+    suspects: deque[Task] = field(default_factory=deque)
+    delayed: list[tuple[datetime, int, Task]] = field(default_factory=list)
+    unloaded: int = 0
+    cursor: int = 0
+    loading: bool = False
+    open: int = 0
+    planned: bool = False
+    advancing: bool = False
+    cost: FoldCost = field(default_factory=FoldCost)
+    engines: dict[int, int] = field(default_factory=dict)
+    _order: count[int] = field(default_factory=count)
+
+    @property
+    def n_waiting(self) -> int:
+        """Tasks in memory that could be sent, now or after their back-off."""
+        return len(self.ready) + len(self.suspects) + len(self.delayed)
+
+    def put_back(self, task: Task, not_before: datetime | None = None) -> None:
+        """Take a task that came back undone, to go out again (after `not_before`)."""
+        if task.kind is not TaskKind.FOLD:
+            self.todo = task
+        if not_before is not None:
+            heapq.heappush(self.delayed, (not_before, next(self._order), task))
+            if self.todo is task:
+                self.todo = None
+        elif task.kind is TaskKind.FOLD:
+            (self.suspects.append if task.alone else self.ready.appendleft)(task)
+
+    def wake(self, now: datetime) -> None:
+        """Make the tasks whose back-off is over ready."""
+        while self.delayed and self.delayed[0][0] <= now:
+            self.put_back(heapq.heappop(self.delayed)[2])
+
+    def may_use(self, engine_id: int) -> bool:
+        """Whether the job's own cap allows a batch on this engine."""
+        return (
+            self.max_engines is None
+            or engine_id in self.engines
+            or len(self.engines) < self.max_engines
+        )
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a task could go out this moment."""
+        if self.held:
+            return False
+        return self.todo is not None or (not self.blocked and bool(self.suspects or self.ready))
+
+    @property
+    def needs_advice(self) -> bool:
+        """Whether nothing is left of the present plan, and nothing is under way either."""
+        if self.held or self.advancing or self.blocked or self.todo is not None:
+            return False
+        if not self.planned:
+            return not self.delayed
+        return self.open == 0 and not self.delayed and not self.engines
+
+    def take(self, size: int) -> list[Task]:
+        """Remove and return the tasks of the next batch, at most `size` folds."""
+        if self.todo is not None:
+            task, self.todo = self.todo, None
+            return [task]
+        if self.suspects:
+            return [self.suspects.popleft()]
+        return [self.ready.popleft() for _ in range(min(size, len(self.ready)))]
+
+    def sent(self, engine_id: int) -> None:
+        """Count one more batch on the engine."""
+        self.engines[engine_id] = self.engines.get(engine_id, 0) + 1
+
+    def came_back(self, engine_id: int) -> None:
+        """Count one batch less on the engine."""
+        if self.engines.get(engine_id, 0) > 1:
+            self.engines[engine_id] -= 1
+        else:
+            self.engines.pop(engine_id, None)

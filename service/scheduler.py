@@ -1,0 +1,699 @@
+"""The scheduler core: the whole life of jobs and tasks, pure.
+
+It knows no clock, thread, socket, file or database. State changes only through `handle`, which
+takes one fact and returns the orders that follow from it; the daemon records what they change in
+one transaction and then carries them out. (The shape is that of dask.distributed's
+`worker_state_machine`, at a tenth of its size.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from math import ceil
+
+from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
+from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
+from service.queue import JobQueue
+from service.stimuli import (
+    AdvanceSearch,
+    Batch,
+    BatchReturned,
+    CancelRequested,
+    CancelTasks,
+    Dispatch,
+    DrainRequested,
+    EndTask,
+    EngineJoined,
+    EngineLeft,
+    EngineLost,
+    EngineNeverCame,
+    FoldsLoaded,
+    FoldsPlanned,
+    FoldsPutBack,
+    Instruction,
+    Interrupt,
+    JobAdmitted,
+    KillEngine,
+    LoadFolds,
+    MoveJob,
+    Note,
+    PauseRequested,
+    PutBackTask,
+    RecordPrepared,
+    RecordRefitted,
+    ReopenPrepare,
+    ResumeRequested,
+    SearchEnded,
+    StartEngine,
+    Stimulus,
+    Task,
+    TaskPlanned,
+    Tick,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The core's numbers.
+
+    Attributes
+    ----------
+    batch_seconds : float
+        Running time a batch aims at: long enough that dispatch costs little, short enough that
+        little is lost with an engine.
+    window : int
+        Batches in flight per engine: one running, the rest waiting so that it never idles.
+    max_batch : int
+        Folds in one batch at most.
+    page : int
+        Fold tasks of one job held in memory; more are read when half of them are gone.
+    kill_grace : float
+        Seconds past a time limit before the engine is ended: the engine's own timer comes first.
+    cancel_grace : float
+        Seconds an interrupted engine has to stop working for a job that was given up.
+    respawn_backoff : float
+        Seconds before a replacement is started when engines keep dying without finishing a batch;
+        doubles up to `respawn_backoff_max`. The first replacement starts at once.
+    """
+
+    batch_seconds: float = 0.25
+    window: int = 2
+    max_batch: int = 500
+    page: int = 4000
+    kill_grace: float = 1.0
+    cancel_grace: float = 5.0
+    respawn_backoff: float = 1.0
+    respawn_backoff_max: float = 60.0
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A batch in flight. It runs once it is the first on its engine, `since` when."""
+
+    batch: Batch
+    since: datetime | None = None
+    #: When its attempts were closed (job cancelled or failed): it only occupies the engine.
+    void_since: datetime | None = None
+    #: Why the core had its engine ended.
+    killed_because: str | None = None
+
+
+@dataclass(slots=True)
+class _Engine:
+    engine_id: int
+    flights: list[_Flight] = field(default_factory=list)
+
+
+def backoff_seconds(retry_backoff: float, n_attempts: int, task_id: int) -> float:
+    """Seconds to wait before attempt `n_attempts + 1`: doubling, with up to 25 % jitter.
+
+    The jitter is drawn from the task's own number, so that tasks that failed together do not come
+    back together and the core still gives the same answer every time.
+    """
+    spread = sha256(f"{task_id}:{n_attempts}".encode()).digest()[0] / 255
+    return float(retry_backoff * 2 ** (n_attempts - 1) * (1 + 0.25 * spread))
+
+
+class Scheduler:
+    """Decides what runs where and what becomes of it.
+
+    Parameters
+    ----------
+    policy : Policy
+    next_attempt, next_batch : int
+        First unused numbers in the records: the core numbers attempts itself, so that an attempt's
+        row can exist before its dispatch without asking the database.
+    """
+
+    def __init__(self, policy: Policy | None = None, next_attempt: int = 1, next_batch: int = 1):
+        self.policy = policy or Policy()
+        self.jobs: dict[int, JobQueue] = {}
+        self.engines: dict[int, _Engine] = {}
+        self.draining = False
+        self._next_attempt = next_attempt
+        self._next_batch = next_batch
+        self._losses_in_a_row = 0
+
+    # --- what the daemon asks ------------------------------------------------------------
+
+    @property
+    def n_in_flight(self) -> int:
+        """Batches at engines."""
+        return sum(len(engine.flights) for engine in self.engines.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing can happen without a new job or a person's word."""
+        return self.n_in_flight == 0 and all(job.held for job in self.jobs.values())
+
+    # --- the one mutator -----------------------------------------------------------------
+
+    def handle(self, stimulus: Stimulus, now: datetime) -> list[Instruction]:
+        """Take in one fact and return the orders that follow from it.
+
+        Raises
+        ------
+        TypeError
+            If `stimulus` is not one of `service.stimuli.Stimulus`.
+        """
+        match stimulus:
+            case JobAdmitted():
+                orders = list(self._job_admitted(stimulus))
+            case FoldsPlanned(job_id, count, complete):
+                orders = list(self._folds_planned(job_id, count, complete))
+            case FoldsLoaded(job_id, tasks):
+                orders = list(self._folds_loaded(job_id, tasks))
+            case TaskPlanned(job_id, task):
+                orders = list(self._task_planned(job_id, task))
+            case FoldsPutBack(job_id, tasks):
+                orders = list(self._folds_put_back(job_id, tasks))
+            case SearchEnded(job_id, failure):
+                orders = list(self._search_ended(job_id, failure, now))
+            case EngineJoined(engine_id):
+                self.engines.setdefault(engine_id, _Engine(engine_id))
+                orders = []
+            case EngineLost(engine_id, because):
+                orders = list(self._engine_lost(engine_id, because, now))
+            case EngineNeverCame(because):
+                orders = list(self._replace(because, now))
+            case BatchReturned(batch_id, outcome):
+                orders = list(self._batch_returned(batch_id, outcome, now))
+            case CancelRequested(job_id):
+                orders = list(self._cancel(job_id, now))
+            case PauseRequested(job_id):
+                orders = list(self._pause(job_id))
+            case ResumeRequested(job_id):
+                orders = list(self._resume(job_id))
+            case DrainRequested():
+                self.draining = True
+                orders = []
+            case Tick():
+                orders = list(self._overdue(now))
+            case _:
+                raise TypeError(f"not a stimulus: {stimulus!r}")
+        return orders + list(self._dispatch(now))
+
+    # --- jobs ------------------------------------------------------------------------------
+
+    def _job_admitted(self, job: JobAdmitted) -> Iterator[Instruction]:
+        if job.job_id in self.jobs:
+            return
+        queue = self.jobs[job.job_id] = JobQueue(
+            job_id=job.job_id,
+            state=job.state,
+            priority=job.priority,
+            max_engines=job.max_engines,
+            retry=job.retry,
+            timeout=job.timeout,
+            raise_errors=job.raise_errors,
+            fingerprint=job.fingerprint,
+            blocked=job.todo is not None,
+            held=job.state is JobState.PAUSED,
+            todo=job.todo,
+            unloaded=job.n_open,
+            open=job.n_open,
+        )
+        yield from self._advance(queue)
+
+    def _advance(self, job: JobQueue) -> Iterator[Instruction]:
+        """Ask what comes next, once, when nothing of the present plan is left."""
+        if job.needs_advice:
+            job.advancing, job.planned = True, False
+            yield AdvanceSearch(job.job_id)
+
+    def _folds_planned(self, job_id: int, count: int, complete: bool) -> Iterator[Instruction]:
+        if (job := self.jobs.get(job_id)) is None:
+            return
+        job.open += count
+        job.unloaded += count
+        if complete:
+            job.planned, job.advancing = True, False
+            yield from self._advance(job)
+        yield from self._load(job)
+
+    def _load(self, job: JobQueue) -> Iterator[Instruction]:
+        if job.unloaded and not job.loading and len(job.ready) <= self.policy.page // 2:
+            job.loading = True
+            yield LoadFolds(job.job_id, job.cursor, self.policy.page)
+
+    def _folds_loaded(self, job_id: int, tasks: tuple[Task, ...]) -> Iterator[Instruction]:
+        if (job := self.jobs.get(job_id)) is None:
+            return
+        job.loading = False
+        job.unloaded -= len(tasks)
+        if tasks:
+            job.cursor = tasks[-1].task_id
+            job.ready.extend(tasks)
+        yield from ()
+
+    def _task_planned(self, job_id: int, task: Task) -> Iterator[Instruction]:
+        if (job := self.jobs.get(job_id)) is None:
+            return
+        job.advancing, job.planned = False, task.kind is TaskKind.REFIT or job.planned
+        job.todo = task
+        yield from ()
+
+    def _folds_put_back(self, job_id: int, tasks: tuple[Task, ...]) -> Iterator[Instruction]:
+        if (job := self.jobs.get(job_id)) is None:
+            return
+        job.open += len(tasks)
+        job.ready.extend(tasks)
+        yield from ()
+
+    def _search_ended(
+        self, job_id: int, failure: str | None, now: datetime
+    ) -> Iterator[Instruction]:
+        if (job := self.jobs.get(job_id)) is None:
+            return
+        job.advancing = False
+        if failure is not None:
+            yield from self._fail(job, failure, now)
+        elif not job.held:  # paused meanwhile: asked again when it is resumed
+            if job.state not in (JobState.RUNNING, JobState.REFITTING):
+                yield MoveJob(job_id, JobState.RUNNING)  # nothing was left to dispatch
+            yield MoveJob(job_id, JobState.COMPLETED)
+            del self.jobs[job_id]
+
+    def _fail(self, job: JobQueue, why: str, now: datetime) -> Iterator[Instruction]:
+        yield from self._give_up(job, now)
+        yield MoveJob(job.job_id, JobState.FAILED, why)
+
+    def _cancel(self, job_id: int, now: datetime) -> Iterator[Instruction]:
+        if (job := self.jobs.get(job_id)) is None:
+            return
+        yield from self._give_up(job, now)
+        yield MoveJob(job_id, JobState.CANCELLED, "cancelled on request")
+
+    def _give_up(self, job: JobQueue, now: datetime) -> Iterator[Instruction]:
+        """Forget the job; what runs of it is interrupted, and its results will count no more."""
+        del self.jobs[job.job_id]
+        yield CancelTasks(job.job_id)
+        for engine in self.engines.values():
+            for place, flight in enumerate(engine.flights):
+                if flight.batch.job_id == job.job_id:
+                    flight.void_since = now
+                    if place == 0:
+                        yield Interrupt(engine.engine_id)
+
+    def _pause(self, job_id: int) -> Iterator[Instruction]:
+        job = self.jobs.get(job_id)
+        if job is not None and not job.held:
+            job.held, job.state = True, JobState.PAUSED
+            yield MoveJob(job_id, JobState.PAUSED, "paused on request")
+
+    def _resume(self, job_id: int) -> Iterator[Instruction]:
+        job = self.jobs.get(job_id)
+        if job is not None and job.held:
+            job.held, job.state = False, JobState.QUEUED
+            yield MoveJob(job_id, JobState.QUEUED)
+            yield from self._advance(job)
+
+    # --- engines ---------------------------------------------------------------------------
+
+    def _engine_lost(self, engine_id: int, because: str, now: datetime) -> Iterator[Instruction]:
+        if (engine := self.engines.pop(engine_id, None)) is None:
+            return
+        n_suspects = n_untouched = 0
+        killed_because = engine.flights[0].killed_because if engine.flights else None
+        because = killed_because or because
+        for place, flight in enumerate(engine.flights):
+            job = self.jobs.get(flight.batch.job_id)
+            if flight.void_since is not None or job is None:
+                continue
+            job.came_back(engine_id)
+            if place > 0:
+                n_untouched += len(flight.batch.tasks)
+                for attempt_id, task in reversed(flight.batch.tasks):
+                    yield self._return_unstarted(job, task, attempt_id)
+            else:
+                n_suspects += len(flight.batch.tasks)
+                yield from self._suspect(job, flight, because, now)
+        yield EngineLeft(engine_id, because)
+        yield Note(
+            "engine lost",
+            f"{because}; {n_suspects} tasks put back as suspects, {n_untouched} untouched",
+            engine_id=engine_id,
+        )
+        yield from self._start_another(now, blamed=killed_because is None)
+
+    def _replace(self, because: str, now: datetime) -> Iterator[Instruction]:
+        yield Note("engine not started", because)
+        yield from self._start_another(now, blamed=True)
+
+    def _start_another(self, now: datetime, *, blamed: bool) -> Iterator[Instruction]:
+        """Have a lost engine replaced: at once, but ever later while nothing gets finished."""
+        self._losses_in_a_row += blamed
+        if self.draining:
+            return
+        wait = 0.0
+        if self._losses_in_a_row > 1:
+            wait = min(
+                self.policy.respawn_backoff * 2 ** (self._losses_in_a_row - 2),
+                self.policy.respawn_backoff_max,
+            )
+        yield StartEngine(now + timedelta(seconds=wait))
+
+    def _suspect(
+        self, job: JobQueue, flight: _Flight, because: str, now: datetime
+    ) -> Iterator[Instruction]:
+        """Try each task of the batch that ran when its engine died again, alone."""
+        batch = flight.batch
+        was_alone = len(batch.tasks) == 1
+        for attempt_id, task in batch.tasks:
+            if was_alone and flight.killed_because is not None:
+                yield from self._end_in_timeout(job, task, attempt_id, because, now)
+                continue
+            if was_alone:
+                task.n_engines_lost += 1
+            if task.n_engines_lost >= job.retry.engine_losses:
+                yield from self._end_in_poison(job, task, attempt_id, because, now)
+                continue
+            task.alone = True
+            job.put_back(task)
+            yield PutBackTask(
+                task.task_id,
+                attempt_id,
+                Outcome.ENGINE_LOST,
+                task.n_attempts,
+                task.n_engines_lost,
+                because,
+            )
+
+    def _overdue(self, now: datetime) -> Iterator[Instruction]:
+        for job in self.jobs.values():
+            job.wake(now)
+        for engine in self.engines.values():
+            if not engine.flights or engine.flights[0].killed_because is not None:
+                continue
+            flight = engine.flights[0]
+            if (because := self._overran(flight, now)) is not None:
+                flight.killed_because = because
+                yield KillEngine(engine.engine_id, because)
+
+    def _overran(self, flight: _Flight, now: datetime) -> str | None:
+        """Why the engine of this running batch has to be ended, if it has to."""
+        if flight.void_since is not None:
+            if now - flight.void_since > timedelta(seconds=self.policy.cancel_grace):
+                return "ended: did not stop when its job was given up"
+            return None
+        job = self.jobs[flight.batch.job_id]
+        if job.timeout is None or flight.since is None or flight.batch.kind is TaskKind.PREPARE:
+            return None
+        # A fold is only started within the budget, so this bounds the whole batch.
+        allowed = job.timeout + self.policy.kill_grace
+        if len(flight.batch.tasks) > 1:
+            allowed += flight.batch.budget
+        if now - flight.since > timedelta(seconds=allowed):
+            return f"ended: a task ran past its limit of {job.timeout:g} s"
+        return None
+
+    # --- batches ---------------------------------------------------------------------------
+
+    def _batch_returned(
+        self,
+        batch_id: int,
+        outcome: BatchReport | Prepared | Refitted | TaskFailure,
+        now: datetime,
+    ) -> Iterator[Instruction]:
+        found = self._land(batch_id, now)
+        if found is None:
+            return  # its engine was given up before: the attempts are closed
+        flight = found
+        job = self.jobs.get(flight.batch.job_id)
+        if flight.void_since is not None or job is None:
+            return
+        job.came_back(flight.batch.engine_id)
+        attempt_id, task = flight.batch.tasks[0]
+        match outcome:
+            case BatchReport():
+                yield from self._folds_returned(job, flight.batch, outcome, now)
+            case Prepared():
+                self._losses_in_a_row = 0
+                yield self._end_well(job, task, attempt_id)
+                yield from self._prepared(job, outcome, now)
+            case Refitted():
+                self._losses_in_a_row = 0
+                yield self._end_well(job, task, attempt_id)
+                yield RecordRefitted(job.job_id, outcome)
+                yield from self._advance(job)
+            case TaskFailure():
+                yield from self._failed(
+                    job, task, attempt_id, outcome.error_types, outcome.message, now
+                )
+
+    def _land(self, batch_id: int, now: datetime) -> _Flight | None:
+        """Take the batch off its engine; the next one there starts to run."""
+        for engine in self.engines.values():
+            for place, flight in enumerate(engine.flights):
+                if flight.batch.batch_id == batch_id:
+                    del engine.flights[place]
+                    if place == 0 and engine.flights:
+                        engine.flights[0].since = now
+                    return flight
+        return None
+
+    def _folds_returned(
+        self, job: JobQueue, batch: Batch, report: BatchReport, now: datetime
+    ) -> Iterator[Instruction]:
+        tasks = dict(batch.tasks)
+        if report.results:
+            self._losses_in_a_row = 0
+            job.cost.learn(report.seconds / len(report.results))
+        for result in report.results:
+            task = tasks.pop(result.attempt_id)
+            if result.timed_out:
+                yield from self._end_in_timeout(
+                    job,
+                    task,
+                    result.attempt_id,
+                    result.error or "ran past its time limit",
+                    now,
+                    result,
+                )
+            elif result.error is not None:
+                yield from self._failed(
+                    job, task, result.attempt_id, result.error_types, result.error, now, result
+                )
+            else:
+                yield self._end_well(job, task, result.attempt_id, result)
+            if job.job_id not in self.jobs:
+                return
+        for attempt_id, task in reversed(tasks.items()):
+            yield self._return_unstarted(job, task, attempt_id)
+        if report.missing_data is not None and not job.blocked:
+            # The folds wait; a refit that found this out is planned anew afterwards.
+            job.blocked, job.todo = True, None
+            yield Note("data prepared again", report.missing_data, job_id=job.job_id)
+            yield ReopenPrepare(job.job_id)
+        yield from self._advance(job)
+
+    def _prepared(self, job: JobQueue, prepared: Prepared, now: datetime) -> Iterator[Instruction]:
+        found = f"{prepared.fingerprint}/{prepared.splits}"
+        if job.fingerprint is not None and job.fingerprint != found:
+            yield from self._fail(
+                job,
+                "the data or the splits are no longer those the search began with: put the data"
+                " back as they were and `foldq retry`, or submit the job as a new one",
+                now,
+            )
+            return
+        job.fingerprint, job.blocked = found, False
+        yield RecordPrepared(job.job_id, prepared)
+        yield from self._advance(job)
+
+    def _return_unstarted(self, job: JobQueue, task: Task, attempt_id: int) -> PutBackTask:
+        job.put_back(task)
+        return PutBackTask(
+            task.task_id, attempt_id, Outcome.RETURNED, task.n_attempts, task.n_engines_lost
+        )
+
+    def _end_well(
+        self, job: JobQueue, task: Task, attempt_id: int, result: FoldResult | None = None
+    ) -> EndTask:
+        if task.kind is TaskKind.FOLD:
+            job.open -= 1
+        return EndTask(
+            job.job_id,
+            task.task_id,
+            attempt_id,
+            task.kind,
+            TaskState.DONE,
+            Outcome.OK,
+            n_attempts=task.n_attempts + 1,
+            result=result,
+        )
+
+    def _failed(
+        self,
+        job: JobQueue,
+        task: Task,
+        attempt_id: int,
+        error_types: tuple[str, ...],
+        error: str,
+        now: datetime,
+        result: FoldResult | None = None,
+    ) -> Iterator[Instruction]:
+        task.n_attempts += 1
+        if job.retry.on.intersection(error_types) and task.n_attempts < job.retry.attempts:
+            wait = backoff_seconds(job.retry.backoff, task.n_attempts, task.task_id)
+            job.put_back(task, now + timedelta(seconds=wait))
+            yield PutBackTask(
+                task.task_id,
+                attempt_id,
+                Outcome.ERROR,
+                task.n_attempts,
+                task.n_engines_lost,
+                error,
+            )
+            return
+        yield from self._end_badly(
+            job, task, attempt_id, FailureReason.ERROR, Outcome.ERROR, error, now, result
+        )
+
+    def _end_in_timeout(
+        self,
+        job: JobQueue,
+        task: Task,
+        attempt_id: int,
+        error: str,
+        now: datetime,
+        result: FoldResult | None = None,
+    ) -> Iterator[Instruction]:
+        task.n_attempts += 1
+        yield from self._end_badly(
+            job, task, attempt_id, FailureReason.TIMEOUT, Outcome.TIMEOUT, error, now, result
+        )
+
+    def _end_in_poison(
+        self, job: JobQueue, task: Task, attempt_id: int, because: str, now: datetime
+    ) -> Iterator[Instruction]:
+        why = (
+            f"{task.n_engines_lost} engines died while this task was alone on them; last: {because}"
+        )
+        yield from self._end_badly(
+            job, task, attempt_id, FailureReason.POISON, Outcome.ENGINE_LOST, why, now
+        )
+
+    def _end_badly(
+        self,
+        job: JobQueue,
+        task: Task,
+        attempt_id: int,
+        reason: FailureReason,
+        outcome: Outcome,
+        error: str,
+        now: datetime,
+        result: FoldResult | None = None,
+    ) -> Iterator[Instruction]:
+        """Finish the task as failed; the search goes on unless it cannot without it."""
+        yield EndTask(
+            job.job_id,
+            task.task_id,
+            attempt_id,
+            task.kind,
+            TaskState.FAILED,
+            outcome,
+            reason,
+            task.n_attempts,
+            result,
+            error,
+        )
+        if task.kind is not TaskKind.FOLD:
+            yield from self._fail(job, f"{task.kind} failed: {error}", now)
+            return
+        job.open -= 1
+        if job.raise_errors:
+            last_line = error.strip().splitlines()[-1]
+            yield from self._fail(
+                job, f"a fold failed and error_score is 'raise': {last_line}", now
+            )
+        else:
+            yield from self._advance(job)
+
+    # --- dispatch --------------------------------------------------------------------------
+
+    def _dispatch(self, now: datetime) -> Iterator[Instruction]:
+        """Fill the engines' windows, the emptiest engines first."""
+        if self.draining:
+            return
+        for depth in range(self.policy.window):
+            for engine in self.engines.values():
+                if len(engine.flights) != depth or not self._takes_more(engine):
+                    continue
+                job = self._next_job(engine, depth)
+                if job is None:
+                    continue
+                yield from self._send(job, engine, now)
+
+    def _takes_more(self, engine: _Engine) -> bool:
+        """Whether a batch may wait on this engine: only behind one that is soon over."""
+        if not engine.flights:
+            return True
+        front = engine.flights[0]
+        job = self.jobs.get(front.batch.job_id)
+        if front.batch.kind is not TaskKind.FOLD or job is None or job.cost.seconds is None:
+            return False
+        return job.cost.seconds * len(front.batch.tasks) <= 4 * self.policy.batch_seconds
+
+    def _next_job(self, engine: _Engine, depth: int) -> JobQueue | None:
+        """Highest priority first; equal priorities share the engines evenly; then the older job.
+
+        Only folds may wait behind other folds: a prepare or refit task wants an engine of its own,
+        and so does a suspect, whose engine may die under it.
+        """
+        eligible = [
+            job
+            for job in self.jobs.values()
+            if job.has_ready
+            and job.may_use(engine.engine_id)
+            and (depth == 0 or (job.todo is None and not job.suspects and bool(job.ready)))
+        ]
+        return min(
+            eligible,
+            key=lambda job: (-job.priority, sum(job.engines.values()), job.job_id),
+            default=None,
+        )
+
+    def _send(self, job: JobQueue, engine: _Engine, now: datetime) -> Iterator[Instruction]:
+        tasks = job.take(self._batch_size(job))
+        kind = tasks[0].kind
+        numbered = tuple(enumerate(tasks, start=self._next_attempt))
+        self._next_attempt += len(tasks)
+        batch = Batch(
+            batch_id=self._next_batch,
+            job_id=job.job_id,
+            engine_id=engine.engine_id,
+            kind=kind,
+            tasks=numbered,
+            budget=2 * self.policy.batch_seconds,
+        )
+        self._next_batch += 1
+        engine.flights.append(_Flight(batch, since=None if engine.flights else now))
+        job.sent(engine.engine_id)
+        state = _STATE_WHILE[kind]
+        if job.state is not state:
+            job.state = state
+            yield MoveJob(job.job_id, state)
+        yield Dispatch(batch)
+        yield from self._load(job)
+
+    def _batch_size(self, job: JobQueue) -> int:
+        """Return how many folds fill a batch's time; fewer towards the end, to end together.
+
+        While the cost is unknown, one fold goes out to learn it.
+        """
+        if job.cost.seconds is None:
+            return 1
+        filling = int(self.policy.batch_seconds / max(job.cost.seconds, 1e-6))
+        n_engines = min(len(self.engines), job.max_engines or len(self.engines))
+        share = ceil((len(job.ready) + job.unloaded) / (self.policy.window * max(n_engines, 1)))
+        return max(1, min(filling, share, self.policy.max_batch))
+
+
+#: What a job is doing while a task of this kind is out.
+_STATE_WHILE = {
+    TaskKind.PREPARE: JobState.PREPARING,
+    TaskKind.FOLD: JobState.RUNNING,
+    TaskKind.REFIT: JobState.REFITTING,
+}

@@ -1,0 +1,236 @@
+"""The spool: directories that people copy job files into, and how a file becomes a job.
+
+Promise: a file is admitted exactly once. The job is committed under its submission (name and
+content) first, the file moves to `accepted/` afterwards; after a crash in between the file is only
+moved. A file that is refused stays, in `rejected/`, with the reasons beside it.
+"""
+
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from schemas.problems import InvalidJob, Problem
+from schemas.settings import Settings
+from service import jobfile, jsontext
+from service.store import Admission, Store
+from workers.atomic import create, make_private, replacing, sync_directory
+
+log = logging.getLogger("foldq.spool")
+
+DIRECTORIES = (
+    "incoming", "accepted", "rejected", "control", "data", "cache", "results", "logs",
+)  # fmt: skip
+
+_IGNORED_SUFFIXES = (".tmp", ".part", "~")
+
+#: Seconds for which a file may have two links: `submit` makes it so for an instant.
+_LINK_PATIENCE = 5.0
+
+#: Longest file name that Linux file systems take, in bytes.
+_MAX_NAME = 255
+
+
+class AlreadyWaiting(FileExistsError):  # noqa: N818 - reads as what it is
+    """Another file of that name waits in `incoming/`."""
+
+
+def make_directories(spool: Path) -> None:
+    """Make the spool and its directories, for their owner only."""
+    for directory in (spool, *(spool / name for name in DIRECTORIES)):
+        make_private(directory)
+
+
+def submit(spool: Path, data: bytes, name: str) -> Path:
+    """Put a job file into `incoming/` so that it is there whole or not at all.
+
+    Returns
+    -------
+    Path
+        Where it lies now. The same bytes waiting under the same name already are left as they are.
+
+    Raises
+    ------
+    AlreadyWaiting
+        If a file of that name with other content waits: nothing is overwritten.
+    """
+    make_directories(spool)
+    incoming = spool / "incoming"
+    target = incoming / name
+    beside = incoming / f".{secrets.token_hex(8)}.tmp"
+    with create(beside) as file:
+        file.write(data)
+    try:
+        # A link, not a rename: it fails where a rename would overwrite.
+        os.link(beside, target)
+    except FileExistsError:
+        with suppress(OSError):
+            if target.read_bytes() == data:
+                return target
+        raise AlreadyWaiting(f"{target} is waiting already, with other content") from None
+    finally:
+        beside.unlink()
+    sync_directory(incoming)
+    return target
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """A file as a scan saw it: unchanged over two scans, it is complete."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A file became a job (or was one already)."""
+
+    name: str
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file was refused and lies in `rejected/` now."""
+
+    name: str
+    problems: tuple[Problem, ...]
+
+
+class Intake:
+    """Takes the files of `incoming/` in, in one scheduler.
+
+    Parameters
+    ----------
+    settings : Settings
+    store : Store
+    """
+
+    def __init__(self, settings: Settings, store: Store):
+        self._settings = settings
+        self._spool = settings.spool
+        self._store = store
+        self._seen: dict[str, _Sighting] = {}
+        self._doubled: dict[str, float] = {}
+
+    def ready(self, now: float) -> list[str]:
+        """Scan `incoming/` and return the names that stayed the same since the last scan.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds: modification times may lie in the future.
+        """
+        seen: dict[str, _Sighting] = {}
+        ready: list[str] = []
+        with os.scandir(self._spool / "incoming") as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.endswith(_IGNORED_SUFFIXES):
+                    continue
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                sighting = _Sighting(found.st_size, found.st_mtime_ns, found.st_ino)
+                seen[entry.name] = sighting
+                if self._seen.get(entry.name) != sighting:
+                    continue
+                if found.st_nlink > 1 and entry.is_file(follow_symlinks=False):
+                    since = self._doubled.setdefault(entry.name, now)
+                    if now - since < _LINK_PATIENCE:
+                        continue
+                ready.append(entry.name)
+        self._seen = seen
+        self._doubled = {name: at for name, at in self._doubled.items() if name in seen}
+        return sorted(ready)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether the last scan saw any file that could become a job."""
+        return bool(self._seen)
+
+    def take(self, name: str) -> Admitted | Refused:
+        """Admit or refuse one file, and move it out of `incoming/`."""
+        path = self._spool / "incoming" / name
+        shown = _printable(name)
+        self._seen.pop(name, None)
+        try:
+            data = jobfile.read_job_file(path)
+            admission = self._admit(data, shown)
+        except InvalidJob as invalid:
+            self._refuse(path, shown, invalid.problems)
+            return Refused(shown, invalid.problems)
+        accepted = _fit(f"{admission.job_id}-{shown}")
+        path.replace(self._spool / "accepted" / accepted)
+        sync_directory(self._spool / "accepted")
+        sync_directory(path.parent)
+        return Admitted(shown, admission)
+
+    def _admit(self, data: bytes, name: str) -> Admission:
+        digest = hashlib.sha256(data).hexdigest()
+        known = self._store.find_submission(name, digest)
+        if known is not None:
+            return known
+        checked = jobfile.admissible(data, name, self._settings, draw=_draw_seed)
+        return self._store.admit(
+            checked.spec,
+            name=name,
+            data=data,
+            digest=digest,
+            estimator=checked.estimator_label,
+            now=datetime.now(UTC),
+        )
+
+    def _refuse(self, path: Path, name: str, problems: tuple[Problem, ...]) -> None:
+        rejected = self._spool / "rejected"
+        target = _free(rejected, _fit(name, room=len(".error.json")))
+        report = jsontext.document(
+            file=name,
+            refused_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            problems=[problem.to_dict() for problem in problems],
+        )
+        with replacing(target.with_name(f"{target.name}.error.json")) as file:
+            file.write(jsontext.dumps(report, indent=2).encode() + b"\n")
+        path.rename(target)
+        sync_directory(rejected)
+        sync_directory(path.parent)
+
+
+def _draw_seed() -> int:
+    return secrets.randbelow(2**31)
+
+
+def _printable(name: str) -> str:
+    """Return the name as text that any record can hold, whatever bytes it was made of."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _fit(name: str, room: int = 0) -> str:
+    """Shorten a name at its stem so that it fits a file system, with `room` bytes to spare."""
+    stem, dot, suffix = name.rpartition(".")
+    if not stem:
+        stem, dot, suffix = name, "", ""
+    allowed = _MAX_NAME - room - len((dot + suffix).encode())
+    return stem.encode()[: max(allowed, 1)].decode("utf-8", "ignore") + dot + suffix
+
+
+def _free(directory: Path, name: str) -> Path:
+    """Return a path in the directory that nothing has: the name, or the name with a number."""
+
+    def tries() -> Iterator[Path]:
+        yield directory / name
+        stem, dot, suffix = name.rpartition(".")
+        number = 2
+        while True:
+            yield directory / (f"{stem}-{number}{dot}{suffix}" if stem else f"{name}-{number}")
+            number += 1
+
+    return next(path for path in tries() if not os.path.lexists(path))

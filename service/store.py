@@ -1,0 +1,632 @@
+"""The records: every write to the database goes through here, from the one writer.
+
+What a turn of the daemon's loop changes is written in ONE transaction (`record`), before any of
+its effects are carried out. `synchronous=FULL`: what is committed survives a power cut, because a
+file was moved or a batch sent on the strength of it.
+"""
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+from sqlite_utils import Database
+
+from schemas.job import JobSpec
+from schemas.lifecycle import FINAL_JOB_STATES, JobState, Outcome, TaskKind, TaskState
+from schemas.task import EngineReport
+from service import jsontext
+from service.migrations import migrations
+from service.stimuli import (
+    CancelTasks,
+    Dispatch,
+    EndTask,
+    EngineLeft,
+    MoveJob,
+    Note,
+    PutBackTask,
+    Record,
+    RecordPrepared,
+    RecordRefitted,
+    ReopenPrepare,
+    Task,
+)
+
+
+Params = Mapping[str, JsonValue]
+
+
+class NewerDatabase(RuntimeError):  # noqa: N818 - reads as what it is
+    """The database was made by a newer foldq than this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What came of a submission.
+
+    Attributes
+    ----------
+    is_new : bool
+        False when the very same file (name and content) was admitted before.
+    same_content_as : int or None
+        An earlier job whose file had another name but the same bytes.
+    """
+
+    job_id: int
+    is_new: bool
+    same_content_as: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCandidate:
+    """One row of `cv_results_` that is to be computed on every split."""
+
+    params: Params
+    iteration: int = 0
+    n_resources: int | None = None
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as the records do: ISO 8601, UTC, milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Store:
+    """The writer of the records.
+
+    Parameters
+    ----------
+    path : Path
+        The database file, made with its tables if it is not there.
+    synchronous : {"FULL", "NORMAL"}
+        SQLite's care: with NORMAL a power cut may undo the last commits.
+
+    Raises
+    ------
+    NewerDatabase
+        If its tables were made by a newer version.
+    """
+
+    def __init__(self, path: Path, *, synchronous: str = "FULL"):
+        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        path.chmod(0o600)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-65536")
+        self.db = Database(connection, execute_plugins=False)
+        self._refuse_newer(path)
+        migrations.apply(self.db)
+        self.connection = connection
+        self._recorders: dict[type, Callable[[Sequence[Any], str], None]] = {
+            Dispatch: self._dispatched,
+            EndTask: self._ended,
+            PutBackTask: self._put_back,
+            MoveJob: self._moved,
+            CancelTasks: self._cancelled,
+            RecordPrepared: self._prepared,
+            RecordRefitted: self._refitted,
+            ReopenPrepare: self._reopened,
+            EngineLeft: self._left,
+            Note: self._noted,
+        }
+
+    def _refuse_newer(self, path: Path) -> None:
+        known = {migration.name for migration in migrations.pending(Database(memory=True))}
+        unknown = {migration.name for migration in migrations.applied(self.db)} - known
+        if unknown:
+            raise NewerDatabase(
+                f"{path} was made by a newer foldq (it has {', '.join(sorted(unknown))}): "
+                "install that version again, or use another spool"
+            )
+
+    def close(self) -> None:
+        """Close the database; the WAL is folded in."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Begun IMMEDIATE: a deferred one could fail half-way with BUSY."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    # --- admission ---------------------------------------------------------------------------
+
+    def find_submission(self, name: str, digest: str) -> Admission | None:
+        """Return the job that this very file became, if it was admitted before."""
+        row = self.connection.execute(
+            "SELECT id, same_content_as FROM job WHERE file_name = ? AND file_digest = ?",
+            (name, digest),
+        ).fetchone()
+        return None if row is None else Admission(row[0], False, row[1])
+
+    def admit(
+        self,
+        spec: JobSpec,
+        *,
+        name: str,
+        data: bytes,
+        digest: str,
+        estimator: str,
+        now: datetime,
+    ) -> Admission:
+        """Record a job with its prepare task, once for each submission (file name and content).
+
+        Parameters
+        ----------
+        name, data, digest
+            The file as it lay in `incoming/`: its name, bytes, and their SHA-256.
+        estimator : str
+            Short text for people: "Pipeline(StandardScaler, SVC)".
+        """
+        if (known := self.find_submission(name, digest)) is not None:
+            return known
+        with self.transaction() as db:
+            twin = db.execute(
+                "SELECT min(id) FROM job WHERE file_digest = ?", (digest,)
+            ).fetchone()[0]
+            row = {
+                "name": spec.name,
+                "file_name": name,
+                "file_digest": digest,
+                "file_bytes": data,
+                "same_content_as": twin,
+                "spec": json.dumps(spec.model_dump(mode="json")),
+                "strategy": spec.search.strategy,
+                "estimator": estimator,
+                "data": spec.data.label,
+                "scoring": json.dumps(spec.metrics),
+                "tags": json.dumps(list(spec.tags)),
+                "priority": spec.priority,
+                "max_engines": spec.max_engines,
+                "submitted_at": timestamp(now),
+            }
+            job_id = self.db.table("job").insert(row).last_pk
+            self.db.table("task").insert({"job_id": job_id, "kind": TaskKind.PREPARE})
+            message = f"admitted from {name}"
+            if twin is not None:
+                message += f"; its content is the same as job {twin}'s"
+            self._note(now, "job admitted", message, job_id=job_id)
+        return Admission(job_id, True, twin)
+
+    # --- planning ----------------------------------------------------------------------------
+
+    def n_planned(self, job_id: int, iteration: int) -> int:
+        """Candidates of this iteration that stand in the records."""
+        return int(
+            self.connection.execute(
+                "SELECT count(*) FROM candidate WHERE job_id = ? AND iteration = ?",
+                (job_id, iteration),
+            ).fetchone()[0]
+        )
+
+    def plan(self, job_id: int, candidates: Sequence[PlannedCandidate], n_splits: int) -> int:
+        """Record candidates and their fold tasks; return how many fold tasks these are."""
+        with self.transaction() as db:
+            first_number = db.execute(
+                "SELECT n_candidates FROM job WHERE id = ?", (job_id,)
+            ).fetchone()[0]
+            first_id = db.execute("SELECT coalesce(max(id), 0) + 1 FROM candidate").fetchone()[0]
+            db.executemany(
+                "INSERT INTO candidate (id, job_id, number, iteration, n_resources, params)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (
+                        first_id + i,
+                        job_id,
+                        first_number + i,
+                        candidate.iteration,
+                        candidate.n_resources,
+                        json.dumps(candidate.params),
+                    )
+                    for i, candidate in enumerate(candidates)
+                ),
+            )
+            db.executemany(
+                "INSERT INTO task (job_id, kind, candidate_id, split) VALUES (?, 'fold', ?, ?)",
+                (
+                    (job_id, first_id + i, split)
+                    for i in range(len(candidates))
+                    for split in range(n_splits)
+                ),
+            )
+            n_tasks = len(candidates) * n_splits
+            db.execute(
+                "UPDATE job SET n_candidates = n_candidates + ?, n_tasks = n_tasks + ?"
+                " WHERE id = ?",
+                (len(candidates), n_tasks, job_id),
+            )
+        return n_tasks
+
+    def choose_best(
+        self, job_id: int, index: int, score: float, params: Params, *, refit: bool
+    ) -> None:
+        """Record the best candidate and, if wanted, the task that fits it on all the data."""
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE job SET best_index = ?, best_score = ?, best_params = ? WHERE id = ?",
+                (
+                    index,
+                    None if math.isnan(score) else score,
+                    json.dumps(params),
+                    job_id,
+                ),
+            )
+            if refit:
+                db.execute(
+                    "INSERT OR IGNORE INTO task (job_id, kind) VALUES (?, 'refit')", (job_id,)
+                )
+                # Fitted already, but another candidate won since then, after a `retry`.
+                db.execute(
+                    "UPDATE task SET state = 'pending', finished_at = NULL"
+                    " WHERE job_id = ? AND kind = 'refit' AND state = 'done'",
+                    (job_id,),
+                )
+
+    # --- what the core asks for --------------------------------------------------------------
+
+    def load_folds(self, job_id: int, after: int, limit: int) -> tuple[Task, ...]:
+        """Read pending fold tasks beyond task `after`, in order."""
+        rows = self.connection.execute(
+            f"{_FOLD_TASKS} WHERE task.job_id = ? AND task.state = 'pending' AND task.id > ?"
+            " AND task.kind = 'fold' ORDER BY task.id LIMIT ?",
+            (job_id, after, limit),
+        )
+        return tuple(_as_task(row) for row in rows)
+
+    def single_task(self, job_id: int, kind: TaskKind) -> tuple[Task, TaskState] | None:
+        """Read the job's prepare or refit task."""
+        row = self.connection.execute(
+            "SELECT id, state, n_attempts, n_engines_lost FROM task WHERE job_id = ? AND kind = ?",
+            (job_id, kind),
+        ).fetchone()
+        if row is None:
+            return None
+        return Task(row[0], kind, n_attempts=row[2], n_engines_lost=row[3]), TaskState(row[1])
+
+    def next_numbers(self) -> tuple[int, int]:
+        """Return the first unused attempt number and batch number."""
+        attempt, batch = self.connection.execute(
+            "SELECT coalesce(max(id), 0) + 1, coalesce(max(batch), 0) + 1 FROM attempt"
+        ).fetchone()
+        return attempt, batch
+
+    # --- the turn ----------------------------------------------------------------------------
+
+    def record(self, records: Iterable[Record], now: datetime) -> None:
+        """Write what a turn of the loop changed, in order, in one transaction."""
+        at = timestamp(now)
+        with self.transaction():
+            for kind, group in groupby(records, key=type):
+                self._recorders[kind](list(group), at)
+
+    def _dispatched(self, orders: Sequence[Dispatch], at: str) -> None:
+        self.connection.executemany(
+            "INSERT INTO attempt (id, task_id, engine_id, batch, submitted_at)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (
+                (attempt_id, task.task_id, order.batch.engine_id, order.batch.batch_id, at)
+                for order in orders
+                for attempt_id, task in order.batch.tasks
+            ),
+        )
+        self.connection.executemany(
+            "UPDATE task SET state = 'dispatched', started_at = coalesce(started_at, ?)"
+            " WHERE id = ?",
+            ((at, task.task_id) for order in orders for _, task in order.batch.tasks),
+        )
+
+    def _ended(self, orders: Sequence[EndTask], at: str) -> None:
+        self._close_attempts(orders, at)
+        self.connection.executemany(
+            "UPDATE task SET state = ?, reason = ?, n_attempts = ?, test_scores = ?,"
+            " train_scores = ?, fit_time = ?, score_time = ?, error = ?, warnings = ?,"
+            " finished_at = ? WHERE id = ?",
+            (_ended_row(order, at) for order in orders),
+        )
+        progress: dict[int, list[float]] = {}
+        for order in orders:
+            if order.kind is TaskKind.FOLD:
+                done_failed_seconds = progress.setdefault(order.job_id, [0, 0, 0.0])
+                done_failed_seconds[order.state is TaskState.FAILED] += 1
+                if order.result is not None:
+                    done_failed_seconds[2] += order.result.fit_time + order.result.score_time
+        self.connection.executemany(
+            "UPDATE job SET n_done = n_done + ?, n_failed = n_failed + ?,"
+            " fold_seconds = fold_seconds + ? WHERE id = ?",
+            ((*numbers, job_id) for job_id, numbers in progress.items()),
+        )
+
+    def _put_back(self, orders: Sequence[PutBackTask], at: str) -> None:
+        self._close_attempts(orders, at)
+        self.connection.executemany(
+            "UPDATE task SET state = 'pending', n_attempts = ?, n_engines_lost = ? WHERE id = ?",
+            ((order.n_attempts, order.n_engines_lost, order.task_id) for order in orders),
+        )
+
+    def _close_attempts(self, orders: Sequence[EndTask | PutBackTask], at: str) -> None:
+        self.connection.executemany(
+            "UPDATE attempt SET outcome = ?, finished_at = ?, error = ? WHERE id = ?",
+            ((order.outcome, at, order.error, order.attempt_id) for order in orders),
+        )
+
+    def _moved(self, orders: Sequence[MoveJob], at: str) -> None:
+        for order in orders:
+            if order.state in FINAL_JOB_STATES:
+                finished_at = at
+            else:
+                finished_at = None
+            self.connection.execute(
+                "UPDATE job SET state = ?, reason = ?, finished_at = ?,"
+                " started_at = CASE WHEN ? THEN coalesce(started_at, ?) ELSE started_at END"
+                " WHERE id = ?",
+                (
+                    order.state,
+                    order.reason,
+                    finished_at,
+                    order.state in _STARTED,
+                    at,
+                    order.job_id,
+                ),
+            )
+            message = order.state if order.reason is None else f"{order.state}: {order.reason}"
+            self._note_at(at, "job moved", message, job_id=order.job_id)
+
+    def _cancelled(self, orders: Sequence[CancelTasks], at: str) -> None:
+        for order in orders:
+            self.connection.execute(
+                "UPDATE attempt SET outcome = ?, finished_at = ? WHERE outcome IS NULL"
+                " AND task_id IN (SELECT id FROM task WHERE job_id = ? AND state = 'dispatched')",
+                (Outcome.CANCELLED, at, order.job_id),
+            )
+            self.connection.execute(
+                "UPDATE task SET state = 'cancelled', finished_at = ?"
+                " WHERE job_id = ? AND state IN ('pending', 'dispatched')",
+                (at, order.job_id),
+            )
+
+    def _prepared(self, orders: Sequence[RecordPrepared], at: str) -> None:
+        for order in orders:
+            prepared = order.prepared
+            self.connection.execute(
+                "UPDATE job SET prepared = ?, data_fingerprint = ?, n_samples = ?,"
+                " n_features = ?, n_splits = ?, versions = ? WHERE id = ?",
+                (
+                    json.dumps(asdict(prepared)),
+                    prepared.fingerprint,
+                    prepared.n_samples,
+                    prepared.n_features,
+                    prepared.n_splits,
+                    json.dumps(prepared.versions),
+                    order.job_id,
+                ),
+            )
+            shape = f"{prepared.n_samples} samples"
+            if prepared.n_features is not None:
+                shape += f" × {prepared.n_features} features"
+            self._note_at(
+                at,
+                "data prepared",
+                f"{shape}, {prepared.n_splits} splits, fingerprint {prepared.fingerprint[:12]}",
+                job_id=order.job_id,
+            )
+
+    def _refitted(self, orders: Sequence[RecordRefitted], at: str) -> None:
+        for order in orders:
+            self.connection.execute(
+                "UPDATE job SET refitted = ? WHERE id = ?",
+                (json.dumps(asdict(order.refitted)), order.job_id),
+            )
+            self._note_at(
+                at, "best model saved", f"{order.refitted.file}", job_id=order.job_id
+            )
+
+    def _reopened(self, orders: Sequence[ReopenPrepare], at: str) -> None:
+        for order in orders:
+            self.connection.execute(
+                "UPDATE task SET state = 'pending', finished_at = NULL"
+                " WHERE job_id = ? AND kind = 'prepare'",
+                (order.job_id,),
+            )
+
+    def _left(self, orders: Sequence[EngineLeft], at: str) -> None:
+        self.connection.executemany(
+            "UPDATE engine SET left_at = ?, left_because = ? WHERE id = ? AND left_at IS NULL",
+            ((at, order.because, order.engine_id) for order in orders),
+        )
+
+    def _noted(self, orders: Sequence[Note], at: str) -> None:
+        for order in orders:
+            self._note_at(
+                at,
+                order.kind,
+                order.message,
+                job_id=order.job_id,
+                task_id=order.task_id,
+                engine_id=order.engine_id,
+            )
+
+    def _note(self, now: datetime, kind: str, message: str, **about: int | None) -> None:
+        self._note_at(timestamp(now), kind, message, **about)
+
+    def _note_at(self, at: str, kind: str, message: str, **about: int | None) -> None:
+        self.connection.execute(
+            "INSERT INTO event (at, kind, message, job_id, task_id, engine_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                at,
+                kind,
+                message,
+                about.get("job_id"),
+                about.get("task_id"),
+                about.get("engine_id"),
+            ),
+        )
+
+    def note(self, kind: str, message: str, now: datetime, **about: int | None) -> None:
+        """Record an event on its own."""
+        with self.transaction():
+            self._note(now, kind, message, **about)
+
+    # --- engines -----------------------------------------------------------------------------
+
+    def engine_joined(
+        self, cluster: str, number: int, report: EngineReport, now: datetime
+    ) -> int:
+        """Record an engine that was welcomed; return its number in the records."""
+        with self.transaction():
+            row = {
+                "cluster": cluster,
+                "number": number,
+                "host": report.host,
+                "pid": report.pid,
+                "versions": json.dumps(report.versions),
+                "joined_at": timestamp(now),
+            }
+            engine_id = int(self.db.table("engine").insert(row).last_pk)
+            self._note(
+                now,
+                "engine joined",
+                f"engine {engine_id} on {report.host}, pid {report.pid}",
+                engine_id=engine_id,
+            )
+        return engine_id
+
+    # --- starting again, trying again ----------------------------------------------------------
+
+    def recover(self, now: datetime) -> int:
+        """Put right what a scheduler left open that did not stop by itself.
+
+        Its engines are gone, so what they had in hand is to be done again; return how many tasks
+        these are.
+        """
+        at = timestamp(now)
+        with self.transaction() as db:
+            db.execute(
+                "UPDATE attempt SET outcome = 'engine_lost', finished_at = ?,"
+                " error = 'the scheduler ended before the result came' WHERE outcome IS NULL",
+                (at,),
+            )
+            n_tasks = db.execute(
+                "UPDATE task SET state = 'pending' WHERE state = 'dispatched'"
+            ).rowcount
+            db.execute(
+                "UPDATE engine SET left_at = ?, left_because = 'the scheduler ended'"
+                " WHERE left_at IS NULL",
+                (at,),
+            )
+        return n_tasks
+
+    def retry(self, job_id: int, now: datetime) -> tuple[Task, ...]:
+        """Put the job's failed and cancelled tasks back; return the folds among them.
+
+        A finished job goes back to the queue with them.
+        """
+        at = timestamp(now)
+        with self.transaction() as db:
+            folds = tuple(
+                _as_task(row)
+                for row in db.execute(
+                    f"{_FOLD_TASKS} WHERE task.job_id = ?"
+                    " AND task.state IN ('failed', 'cancelled') ORDER BY task.id",
+                    (job_id,),
+                )
+            )
+            n_tasks = db.execute(
+                "UPDATE task SET state = 'pending', reason = NULL, finished_at = NULL,"
+                " error = NULL, n_attempts = 0, n_engines_lost = 0"
+                " WHERE job_id = ? AND state IN ('failed', 'cancelled')",
+                (job_id,),
+            ).rowcount
+            db.execute("UPDATE job SET n_failed = 0 WHERE id = ?", (job_id,))
+            db.execute(
+                "UPDATE job SET state = 'queued', reason = NULL, finished_at = NULL"
+                " WHERE id = ? AND state IN ('completed', 'failed', 'cancelled')",
+                (job_id,),
+            )
+            self._note_at(
+                at, "job retried", f"{n_tasks} failed tasks put back", job_id=job_id
+            )
+        for fold in folds:
+            fold.n_attempts = fold.n_engines_lost = 0
+        return folds
+
+    def unfinished_jobs(self) -> list[int]:
+        """Return the ids of the jobs that are neither completed nor failed nor cancelled."""
+        rows = self.connection.execute(
+            "SELECT id FROM job WHERE state NOT IN ('completed', 'failed', 'cancelled') ORDER BY id"
+        )
+        return [row[0] for row in rows]
+
+    def n_pending_folds(self, job_id: int) -> int:
+        """Count the job's fold tasks that are still to be done."""
+        return int(
+            self.connection.execute(
+                "SELECT count(*) FROM task WHERE job_id = ? AND state = 'pending'"
+                " AND kind = 'fold'",
+                (job_id,),
+            ).fetchone()[0]
+        )
+
+
+#: States that a job can only be in once it was begun.
+_STARTED = frozenset(
+    {JobState.PREPARING, JobState.RUNNING, JobState.REFITTING, JobState.COMPLETED}
+)
+
+_FOLD_TASKS = (
+    "SELECT task.id, candidate.params, task.split, candidate.n_resources, task.n_attempts,"
+    " task.n_engines_lost FROM task JOIN candidate ON candidate.id = task.candidate_id"
+)
+
+
+def _as_task(row: tuple[Any, ...]) -> Task:
+    return Task(
+        task_id=row[0],
+        kind=TaskKind.FOLD,
+        params=json.loads(row[1]),
+        split=row[2],
+        n_resources=row[3],
+        n_attempts=row[4],
+        n_engines_lost=row[5],
+    )
+
+
+def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
+    result = order.result
+    if result is None:
+        return (
+            order.state, order.reason, order.n_attempts,
+            None, None, None, None, order.error, None, at, order.task_id,
+        )  # fmt: skip
+    return (
+        order.state,
+        order.reason,
+        order.n_attempts,
+        _scores(result.test_scores) if order.state is TaskState.DONE else None,
+        _scores(result.train_scores) if result.train_scores else None,
+        result.fit_time,
+        result.score_time,
+        order.error,
+        json.dumps(result.warnings) if result.warnings else None,
+        at,
+        order.task_id,
+    )
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    if all(map(math.isfinite, scores.values())):
+        return json.dumps(scores)
+    return jsontext.dumps(scores)

@@ -1,0 +1,189 @@
+"""Fit and score fold tasks: what scikit-learn's `_fit_and_score` computes, and nothing else.
+
+The numbers have to be those of `GridSearchCV`, so the order of the steps is that of
+`sklearn.model_selection._validation._fit_and_score` (1.9): clone, set parameters, split, fit,
+score on the test part, score on the training part. The parity tests hold the two together.
+"""
+
+import time
+import traceback
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from numbers import Number
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.metaestimators import _safe_split
+
+from schemas.task import BatchReport, FoldBatch, FoldResult, FoldTask
+from workers.cache import DataMissing
+from workers.limits import FoldTimeout, limit_threads, time_limit
+from workers.search import Search, opened
+
+#: Distinct warnings kept of one fold, and characters kept of each.
+MAX_WARNINGS = 3
+MAX_WARNING_LENGTH = 300
+
+
+def run_batch(batch: FoldBatch) -> BatchReport:
+    """Compute the folds of a batch until its time budget is spent.
+
+    A fold's own failure is a result. Interrupted (SIGINT), the batch returns what it finished and
+    reports the rest as unstarted.
+    """
+    try:
+        search = opened(batch.context)
+    except DataMissing as missing:
+        attempts = tuple(task.attempt_id for task in batch.tasks)
+        return BatchReport(batch.batch_id, (), attempts, missing_data=str(missing))
+    except Exception as error:
+        return BatchReport(
+            batch.batch_id, tuple(_failure(task, error, 0.0) for task in batch.tasks)
+        )
+    limit_threads(search.spec.threads)
+    start = time.perf_counter()
+    results: list[FoldResult] = []
+    try:
+        for task in batch.tasks:
+            if results and time.perf_counter() - start > batch.budget:
+                break
+            results.append(_run_fold(search, task))
+    except KeyboardInterrupt:
+        pass
+    return BatchReport(
+        batch.batch_id,
+        tuple(results),
+        tuple(task.attempt_id for task in batch.tasks[len(results) :]),
+        time.perf_counter() - start,
+    )
+
+
+def _run_fold(search: Search, task: FoldTask) -> FoldResult:
+    """One fold under its time limit, with its warnings kept."""
+    start = time.time()
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            with time_limit(search.spec.timeout):
+                result = fit_and_score(search, task)
+        except FoldTimeout:
+            return FoldResult(
+                task.task_id,
+                task.attempt_id,
+                fit_time=time.time() - start,
+                error=f"ran past its time limit of {search.spec.timeout:g} s",
+                timed_out=True,
+            )
+        except Exception as error:
+            return _failure(task, error, time.time() - start)
+    if caught:
+        return _with_warnings(result, caught)
+    return result
+
+
+def fit_and_score(search: Search, task: FoldTask) -> FoldResult:
+    """Fit one candidate on the training part of one split and score it.
+
+    Raises
+    ------
+    Exception
+        Whatever a scorer raises when the job's `error_score` is "raise".
+    """
+    estimator = clone(search.estimator)
+    if task.params:
+        # Parameters may be estimators themselves: each fold gets its own.
+        params = search.catalog.build_params(task.params)
+        estimator = estimator.set_params(**clone(params, safe=False))
+    train, test = search.split(task.split, task.fraction)
+    fit_params = _rows(search.fit_params, train)
+
+    start = time.time()
+    X_train, y_train = _safe_split(estimator, search.X, search.y, train)
+    X_test, y_test = _safe_split(estimator, search.X, search.y, test, train)
+    try:
+        if y_train is None:
+            estimator.fit(X_train, **fit_params)
+        else:
+            estimator.fit(X_train, y_train, **fit_params)
+    except Exception as error:
+        return _failure(task, error, time.time() - start)
+    fit_time = time.time() - start
+    test_scores = _score(search, estimator, X_test, y_test, _rows(search.score_params, test))
+    score_time = time.time() - start - fit_time
+    train_scores: Mapping[str, float] = {}
+    if search.spec.return_train_score:
+        train_scores = _score(
+            search, estimator, X_train, y_train, _rows(search.score_params, train)
+        )
+    return FoldResult(
+        task.task_id, task.attempt_id, test_scores, train_scores, fit_time, score_time
+    )
+
+
+def _rows(
+    params: Mapping[str, NDArray[np.float64]], indices: NDArray[np.intp]
+) -> dict[str, NDArray[np.float64]]:
+    return {name: values[indices] for name, values in params.items()}
+
+
+def _score(
+    search: Search, estimator: BaseEstimator, X: Any, y: Any, params: Mapping[str, Any]
+) -> dict[str, float]:
+    """Score by every metric; a scorer that fails gives `error_score`, and a warning."""
+    error_score = search.spec.error_score
+    try:
+        if y is None:
+            scores = search.scorer(estimator, X, **params)
+        else:
+            scores = search.scorer(estimator, X, y, **params)
+    except Exception:
+        if error_score == "raise":
+            raise
+        warnings.warn(f"Scoring failed:\n{traceback.format_exc()}", UserWarning, stacklevel=1)
+        scores = error_score
+    if not isinstance(scores, dict):
+        scores = {"score": scores}
+    plain: dict[str, float] = {}
+    for name, score in scores.items():
+        if isinstance(score, str):  # how scikit-learn's multimetric scorer tells a failure
+            warnings.warn(f"Scoring failed: {name}\n{score}", UserWarning, stacklevel=1)
+            score = error_score
+        plain[name] = _as_number(name, score)
+    return plain
+
+
+def _as_number(name: str, score: Any) -> float:
+    if hasattr(score, "item"):
+        score = score.item()
+    if not isinstance(score, Number):
+        raise ValueError(f"scoring must return a number, got {score!r} for {name}")
+    return float(score)  # type: ignore[arg-type]
+
+
+def _failure(task: FoldTask, error: Exception, fit_time: float) -> FoldResult:
+    return FoldResult(
+        task.task_id,
+        task.attempt_id,
+        fit_time=fit_time,
+        error="".join(traceback.format_exception(error)),
+        error_types=error_types(error),
+    )
+
+
+def error_types(error: BaseException) -> tuple[str, ...]:
+    """Names of the error's class and its bases, most specific first."""
+    return tuple(
+        kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception)
+    )
+
+
+def _with_warnings(
+    result: FoldResult, caught: Iterable[warnings.WarningMessage]
+) -> FoldResult:
+    texts = dict.fromkeys(
+        f"{warning.category.__name__}: {warning.message}"[:MAX_WARNING_LENGTH]
+        for warning in caught
+    )
+    return replace(result, warnings=tuple(texts)[:MAX_WARNINGS])

@@ -1,0 +1,47 @@
+"""Limits under which an engine computes: threads, and time for one fold."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from threadpoolctl import threadpool_limits
+
+_threads: int | None = None
+
+
+class FoldTimeout(BaseException):
+    """A fold ran past its time limit.
+
+    Not an `Exception`, so that estimators which catch those of their inner fits let it pass.
+    """
+
+
+def limit_threads(n: int) -> None:
+    """Let BLAS and OpenMP use `n` threads in this process from now on."""
+    global _threads
+    if n != _threads:
+        threadpool_limits(limits=n)
+        _threads = n
+
+
+def _expired(signum: int, frame: FrameType | None) -> None:
+    raise FoldTimeout
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `FoldTimeout` in the body after `seconds`.
+
+    It reaches Python code; for C code that does not return, the scheduler ends the engine.
+    """
+    if seconds is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,85 @@
+"""Carry out one order of the scheduler on an engine. This is the function that is sent there."""
+
+import time
+import traceback
+from pathlib import Path
+
+from sklearn.base import clone
+
+from schemas.job import JobSpec
+from schemas.problems import InvalidJob
+from schemas.task import (
+    BatchReport,
+    FoldBatch,
+    Order,
+    Prepared,
+    PrepareOrder,
+    Refitted,
+    RefitOrder,
+    TaskFailure,
+)
+from workers.cache import DataMissing
+from workers.catalog import Catalog
+from workers.data import prepare
+from workers.fold import error_types, run_batch
+from workers.limits import limit_threads
+from workers.saving import save_model
+from workers.search import build
+
+
+def carry_out(order: Order) -> BatchReport | Prepared | Refitted | TaskFailure:
+    """Do what the order says; every failure of the work itself is an answer, not an exception."""
+    match order:
+        case FoldBatch():
+            return run_batch(order)
+        case PrepareOrder():
+            return _prepare(order)
+        case RefitOrder():
+            return _refit(order)
+
+
+def _prepare(order: PrepareOrder) -> Prepared | TaskFailure:
+    context = order.context
+    spec = JobSpec.model_validate(context.spec)
+    limit_threads(spec.threads)
+    try:
+        return prepare(
+            spec,
+            Catalog(context.catalog),
+            [Path(root) for root in context.data_roots],
+            Path(context.cache),
+        )
+    except InvalidJob as invalid:
+        text = "; ".join(str(problem) for problem in invalid.problems)
+        return TaskFailure(text, error_types=("InvalidJob",))
+    except Exception as error:
+        return _failure(error)
+
+
+def _refit(order: RefitOrder) -> Refitted | BatchReport | TaskFailure:
+    try:
+        search = build(order.context, mmap=False)
+        limit_threads(search.spec.threads)
+        params = clone(search.catalog.build_params(order.params), safe=False)
+        estimator = clone(search.estimator).set_params(**params)
+        start = time.time()
+        if search.y is None:
+            estimator.fit(search.X, **search.fit_params)
+        else:
+            estimator.fit(search.X, search.y, **search.fit_params)
+        seconds = time.time() - start
+        sample = search.X[:20] if not hasattr(search.X, "iloc") else search.X.iloc[:20]
+        saved = save_model(estimator, Path(order.directory), sample)
+        return Refitted(saved.file, saved.format, saved.trusted, saved.note, seconds)
+    except DataMissing as missing:
+        return BatchReport(order.batch_id, (), missing_data=str(missing))
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error: Exception) -> TaskFailure:
+    return TaskFailure(
+        f"{type(error).__name__}: {error}",
+        "".join(traceback.format_exception(error)),
+        error_types(error),
+    )
