@@ -1,8 +1,8 @@
 """The long-running scheduler: one loop that wires spool, records, core and engines.
 
-Each turn takes in what happened (facts from engines, files, requests, time), lets the core decide,
-records what that changes in ONE transaction, and only then carries it out. So whatever the moment at
-which the process ends, the records tell how to go on.
+Each turn takes in what happened (facts from engines, files, requests, time), lets the core
+decide, records what that changes in ONE transaction, and only then carries it out. So whatever the
+moment at which the process ends, the records tell how to go on.
 """
 
 import heapq
@@ -35,7 +35,8 @@ from service.engines import (
 from service.exports import write_results
 from service.records import find_job
 from service.results import read_folds
-from service.scheduler import Policy, Scheduler
+from service.policy import Policy
+from service.scheduler import Scheduler
 from service.stimuli import (
     AdvanceSearch,
     Batch,
@@ -141,7 +142,6 @@ class Daemon:
         if n_tasks:
             log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
         self._engines.start()
-        self._dossiers.catalog.warm_up()
         log.info("ready: drop job files into %s", self._settings.spool / "incoming")
         self._turn(self._admission(job_id) for job_id in self._store.unfinished_jobs())
         next_scan = next_look = 0.0
@@ -202,7 +202,7 @@ class Daemon:
             and self._inbox.empty()
         )
 
-    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1
 
     def close(self) -> None:
@@ -247,9 +247,7 @@ class Daemon:
             log.error(message)
             self._store.note("engine refused", message, self._now())
             return
-        engine_id = self._store.engine_joined(
-            self._engines.name, fact.number, report, self._now()
-        )
+        engine_id = self._store.engine_joined(self._engines.name, fact.number, report, self._now())
         self._engines.enlist(fact.number, engine_id)
         log.info("engine %d joined: %s, pid %d", engine_id, report.host, report.pid)
         yield EngineJoined(engine_id)

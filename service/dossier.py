@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from pydantic import JsonValue
+from workers.catalog import Catalog
 
 from schemas.job import JobSpec
 from schemas.lifecycle import TaskKind
@@ -21,7 +22,6 @@ from schemas.task import (
 )
 from service.stimuli import Batch
 from service.store import Store
-from workers.catalog import Catalog
 
 
 @dataclass(frozen=True)

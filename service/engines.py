@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -121,12 +120,14 @@ class Engines:
     @property
     def is_local(self) -> bool:
         """Whether the engines are this scheduler's own processes, to be replaced when they die."""
-        return not self._settings.cluster.is_external
+        return not self._settings.cluster.is_running
 
     @property
     def name(self) -> str:
         """What the records call this cluster."""
-        return self._settings.cluster.label or f"local-{os.getpid()}"
+        cluster = self._settings.cluster
+        named = cluster.connection_file or cluster.cluster_id or cluster.profile
+        return str(named) if named is not None else f"local-{os.getpid()}"
 
     # --- start and stop --------------------------------------------------------------------
 
@@ -274,12 +275,10 @@ class Engines:
             result = view.apply_async(carry_out, order)
         except Exception as error:
             log.warning("engine %s takes no orders: %s", engine_id, error)
-            self._lose(number, f"the engine takes no orders: {error}")
+            self._lose(self._numbers[engine_id], f"the engine takes no orders: {error}")
             return
         self._waiting[order.batch_id] = result
-        result.add_done_callback(
-            lambda future: self._returned(order.batch_id, engine_id, future)
-        )
+        result.add_done_callback(lambda future: self._returned(order.batch_id, engine_id, future))
         # ipyparallel keeps every message id for ever otherwise.
         view.history.clear()
         self._client.history.clear()

@@ -53,27 +53,32 @@ def bounds(search: SearchSpec, prepared: Prepared) -> Bounds:
     if not isinstance(most, int):
         if not on_samples:
             raise InvalidJob(
-                Problem(
-                    "search.max_resources",
-                    f"resource: {search.resource} needs a number for max_resources",
-                    given="auto",
-                    hint="auto means the number of samples.",
-                )
+                [
+                    Problem(
+                        "search.max_resources",
+                        f"resource: {search.resource} needs a number for max_resources",
+                        given="auto",
+                        hint="auto means the number of samples.",
+                    )
+                ]
             )
         most = prepared.n_samples
     if least > most:
         raise InvalidJob(
-            Problem(
-                "search.min_resources",
-                f"the first iteration would need {least} {search.resource}, and {most} is the most",
-                hint="Take fewer splits, set min_resources, or give more data.",
-            )
+            [
+                Problem(
+                    "search.min_resources",
+                    f"the first iteration would need {least} {search.resource}, "
+                    f"and {most} is the most",
+                    hint="Take fewer splits, set min_resources, or give more data.",
+                )
+            ]
         )
     return Bounds(least, most)
 
 
 def n_first_candidates(search: SearchSpec, prepared: Prepared) -> int:
-    """Return how many candidates `halving_random` draws: as many as can be told apart, or as said."""
+    """Return how many candidates `halving_random` draws: as it says, or as the data allow."""
     if isinstance(search.n_candidates, int):
         return search.n_candidates
     limits = bounds(search, prepared)
@@ -87,7 +92,7 @@ def schedule(search: SearchSpec, prepared: Prepared, n_candidates: int) -> Sched
     n_required = 1 + floor(log(n_candidates, factor))
     least = limits.least
     if search.min_resources == "exhaust":
-        least = max(least, limits.most // factor ** (n_required - 1))
+        least = int(max(least, limits.most // factor ** (n_required - 1)))
     n_possible = 1 + floor(log(limits.most // least, factor))
     n_iterations = n_required if search.aggressive_elimination else min(n_possible, n_required)
     powers = [

@@ -1,5 +1,6 @@
 """Questions about jobs, past and present: which, how far, how long, how good."""
 
+import json
 import re
 import sqlite3
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from service.records import JOB_COLUMNS, Job, seconds_between, select
 RECENT_ATTEMPTS = 400
 #: Attempts that ended longer ago say nothing about the present rate (seconds).
 RECENT_SECONDS = 120.0
+#: Finished folds among which the best so far is looked for.
+MAX_FOLDS_SCANNED = 10_000
 
 
 class SortKey(StrEnum):
@@ -41,6 +44,7 @@ class Query:
 
     Attributes
     ----------
+    ids : tuple of int
     states : tuple of JobState
         Any of these.
     name : str or None
@@ -59,6 +63,7 @@ class Query:
     limit : int or None
     """
 
+    ids: tuple[int, ...] = ()
     states: tuple[JobState, ...] = ()
     name: str | None = None
     tags: tuple[str, ...] = ()
@@ -86,6 +91,8 @@ class _Conditions:
 def find_jobs(records: sqlite3.Connection, query: Query, now: datetime) -> list[Job]:
     """Answer a query. Every value is bound, none is pasted into the SQL."""
     where = _Conditions()
+    if query.ids:
+        where.add("id IN (SELECT value FROM json_each(:ids))", ids=json.dumps(query.ids))
     if query.states:
         names = {f"state{i}": state.value for i, state in enumerate(query.states)}
         where.add(f"state IN ({', '.join(':' + name for name in names)})", **names)
@@ -209,6 +216,47 @@ def time_left(records: sqlite3.Connection, job: Job, now: datetime) -> float | N
     return float(left * spent / finished)
 
 
+def best_so_far(records: sqlite3.Connection, job: Job) -> float | None:
+    """Give the best mean test score there is: the winner's, or while folds run, the highest yet.
+
+    The mean is over the finished folds of each candidate. None for a running search of more than
+    `MAX_FOLDS_SCANNED` finished folds: it would cost more than it tells.
+    """
+    if job.best_score is not None or not 0 < job.n_done <= MAX_FOLDS_SCANNED:
+        return job.best_score
+    metric = job.chosen_metric
+    if '"' in metric:  # cannot be spelled in a JSON path
+        return None
+    row = records.execute(
+        "SELECT max(mean) FROM (SELECT avg(json_extract(test_scores, ?)) AS mean FROM task"
+        " WHERE job_id = ? AND kind = 'fold' AND state = 'done' GROUP BY candidate_id)",
+        (f'$."{metric}"', job.id),
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is.
+
+    Attributes
+    ----------
+    best_score : float or None
+        The best so far.
+    time_left : float or None
+        Seconds.
+    """
+
+    job: Job
+    best_score: float | None
+    time_left: float | None
+
+
+def progress(records: sqlite3.Connection, job: Job, now: datetime) -> Progress:
+    """Tell how far a job is."""
+    return Progress(job, best_so_far(records, job), time_left(records, job, now))
+
+
 def as_json(records: sqlite3.Connection, job: Job, now: datetime) -> dict[str, Any]:
     """Give a job as the commands write it in JSON; times are ISO-8601 UTC, durations seconds."""
     return {
@@ -228,7 +276,7 @@ def as_json(records: sqlite3.Connection, job: Job, now: datetime) -> dict[str, A
         "n_done": job.n_done,
         "n_failed": job.n_failed,
         "best_index": job.best_index,
-        "best_score": job.best_score,
+        "best_score": best_so_far(records, job),
         "best_params": job.best_params,
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 from pydantic import JsonValue
+from workers.catalog import Catalog
 
 from schemas.job import JobSpec
 from schemas.lifecycle import TaskKind, TaskState
@@ -20,7 +21,6 @@ from service.records import Job
 from service.results import best_index, cv_results, fit_failures, read_folds
 from service.stimuli import Task
 from service.store import PlannedCandidate, Store
-from workers.catalog import Catalog
 
 Params = dict[str, JsonValue]
 
@@ -102,13 +102,11 @@ def _n_drawn(search: SearchSpec, prepared: Prepared) -> int:
     return n_drawn if search.grid_size is None else min(n_drawn, search.grid_size)
 
 
-def next_step(
-    store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog: Catalog
-) -> Step:
+def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog: Catalog) -> Step:
     """See what the search needs next.
 
-    The plan of an iteration is complete when all its candidates stand in the records; it is over when
-    none of its folds is open.
+    The plan of an iteration is complete when all its candidates stand in the records; it is over
+    when none of its folds is open.
     """
     try:
         if spec.search.is_halving:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import threading
 import time
@@ -14,8 +13,8 @@ import psutil
 class ProcessBook:
     """Keeps number and start time of every process started, in memory and in a file.
 
-    After a crash the next scheduler finds the file and ends what still runs. A number alone would not
-    do: the system gives it to another process some day.
+    After a crash the next scheduler finds the file and ends what still runs. A number alone would
+    not do: the system gives it to another process some day.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ class ProcessBook:
         beside = self._path.with_suffix(".tmp")
         beside.write_text(json.dumps(entries))
         beside.chmod(0o600)
-        os.replace(beside, self._path)
+        beside.replace(self._path)
 
 
 def _end(started: dict[int, tuple[float, str]], patience: float) -> None:

@@ -69,7 +69,7 @@ class JobQueue:
     advancing: bool = False
     cost: FoldCost = field(default_factory=FoldCost)
     engines: dict[int, int] = field(default_factory=dict)
-    _order: count[int] = field(default_factory=count)
+    _order: "count[int]" = field(default_factory=count)
 
     @property
     def n_waiting(self) -> int:

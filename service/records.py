@@ -121,6 +121,13 @@ class Job:
     started_at: str | None
     finished_at: str | None
 
+    @property
+    def chosen_metric(self) -> str:
+        """The metric its winner is chosen by; the first one when none is to be chosen."""
+        refit = self.spec.get("refit")
+        wanted = refit.get("one_se") if isinstance(refit, dict) else refit
+        return wanted if isinstance(wanted, str) and wanted in self.metrics else self.metrics[0]
+
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Self:
         """Make one from a row that holds at least `JOB_COLUMNS`."""

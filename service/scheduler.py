@@ -7,13 +7,12 @@ one transaction and then carries them out. (The shape is that of dask.distribute
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
-from math import ceil
 
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
+from service.fleet import Engine, Fleet, Flight
+from service.policy import Policy, backoff_seconds
 from service.queue import JobQueue
 from service.stimuli import (
     AdvanceSearch,
@@ -53,68 +52,6 @@ from service.stimuli import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The core's numbers.
-
-    Attributes
-    ----------
-    batch_seconds : float
-        Running time a batch aims at: long enough that dispatch costs little, short enough that
-        little is lost with an engine.
-    window : int
-        Batches in flight per engine: one running, the rest waiting so that it never idles.
-    max_batch : int
-        Folds in one batch at most.
-    page : int
-        Fold tasks of one job held in memory; more are read when half of them are gone.
-    kill_grace : float
-        Seconds past a time limit before the engine is ended: the engine's own timer comes first.
-    cancel_grace : float
-        Seconds an interrupted engine has to stop working for a job that was given up.
-    respawn_backoff : float
-        Seconds before a replacement is started when engines keep dying without finishing a batch;
-        doubles up to `respawn_backoff_max`. The first replacement starts at once.
-    """
-
-    batch_seconds: float = 0.25
-    window: int = 2
-    max_batch: int = 500
-    page: int = 4000
-    kill_grace: float = 1.0
-    cancel_grace: float = 5.0
-    respawn_backoff: float = 1.0
-    respawn_backoff_max: float = 60.0
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A batch in flight. It runs once it is the first on its engine, `since` when."""
-
-    batch: Batch
-    since: datetime | None = None
-    #: When its attempts were closed (job cancelled or failed): it only occupies the engine.
-    void_since: datetime | None = None
-    #: Why the core had its engine ended.
-    killed_because: str | None = None
-
-
-@dataclass(slots=True)
-class _Engine:
-    engine_id: int
-    flights: list[_Flight] = field(default_factory=list)
-
-
-def backoff_seconds(retry_backoff: float, n_attempts: int, task_id: int) -> float:
-    """Seconds to wait before attempt `n_attempts + 1`: doubling, with up to 25 % jitter.
-
-    The jitter is drawn from the task's own number, so that tasks that failed together do not come
-    back together and the core still gives the same answer every time.
-    """
-    spread = sha256(f"{task_id}:{n_attempts}".encode()).digest()[0] / 255
-    return float(retry_backoff * 2 ** (n_attempts - 1) * (1 + 0.25 * spread))
-
-
 class Scheduler:
     """Decides what runs where and what becomes of it.
 
@@ -129,7 +66,7 @@ class Scheduler:
     def __init__(self, policy: Policy | None = None, next_attempt: int = 1, next_batch: int = 1):
         self.policy = policy or Policy()
         self.jobs: dict[int, JobQueue] = {}
-        self.engines: dict[int, _Engine] = {}
+        self.engines = Fleet()
         self.draining = False
         self._next_attempt = next_attempt
         self._next_batch = next_batch
@@ -140,7 +77,7 @@ class Scheduler:
     @property
     def n_in_flight(self) -> int:
         """Batches at engines."""
-        return sum(len(engine.flights) for engine in self.engines.values())
+        return self.engines.n_in_flight
 
     @property
     def is_idle(self) -> bool:
@@ -171,7 +108,7 @@ class Scheduler:
             case SearchEnded(job_id, failure):
                 orders = list(self._search_ended(job_id, failure, now))
             case EngineJoined(engine_id):
-                self.engines.setdefault(engine_id, _Engine(engine_id))
+                self.engines.join(engine_id)
                 orders = []
             case EngineLost(engine_id, because):
                 orders = list(self._engine_lost(engine_id, because, now))
@@ -289,12 +226,8 @@ class Scheduler:
         """Forget the job; what runs of it is interrupted, and its results will count no more."""
         del self.jobs[job.job_id]
         yield CancelTasks(job.job_id)
-        for engine in self.engines.values():
-            for place, flight in enumerate(engine.flights):
-                if flight.batch.job_id == job.job_id:
-                    flight.void_since = now
-                    if place == 0:
-                        yield Interrupt(engine.engine_id)
+        for engine_id in self.engines.void(job.job_id, now):
+            yield Interrupt(engine_id)
 
     def _pause(self, job_id: int) -> Iterator[Instruction]:
         job = self.jobs.get(job_id)
@@ -312,17 +245,17 @@ class Scheduler:
     # --- engines ---------------------------------------------------------------------------
 
     def _engine_lost(self, engine_id: int, because: str, now: datetime) -> Iterator[Instruction]:
-        if (engine := self.engines.pop(engine_id, None)) is None:
+        if (engine := self.engines.leave(engine_id)) is None:
             return
         n_suspects = n_untouched = 0
-        killed_because = engine.flights[0].killed_because if engine.flights else None
+        killed_because = engine.running.killed_because if engine.running else None
         because = killed_because or because
-        for place, flight in enumerate(engine.flights):
+        for flight in engine.flights:
             job = self.jobs.get(flight.batch.job_id)
             if flight.void_since is not None or job is None:
                 continue
             job.came_back(engine_id)
-            if place > 0:
+            if flight is not engine.running:
                 n_untouched += len(flight.batch.tasks)
                 for attempt_id, task in reversed(flight.batch.tasks):
                     yield self._return_unstarted(job, task, attempt_id)
@@ -346,16 +279,11 @@ class Scheduler:
         self._losses_in_a_row += blamed
         if self.draining:
             return
-        wait = 0.0
-        if self._losses_in_a_row > 1:
-            wait = min(
-                self.policy.respawn_backoff * 2 ** (self._losses_in_a_row - 2),
-                self.policy.respawn_backoff_max,
-            )
+        wait = self.policy.respawn_seconds(self._losses_in_a_row)
         yield StartEngine(now + timedelta(seconds=wait))
 
     def _suspect(
-        self, job: JobQueue, flight: _Flight, because: str, now: datetime
+        self, job: JobQueue, flight: Flight, because: str, now: datetime
     ) -> Iterator[Instruction]:
         """Try each task of the batch that ran when its engine died again, alone."""
         batch = flight.batch
@@ -383,15 +311,15 @@ class Scheduler:
     def _overdue(self, now: datetime) -> Iterator[Instruction]:
         for job in self.jobs.values():
             job.wake(now)
-        for engine in self.engines.values():
-            if not engine.flights or engine.flights[0].killed_because is not None:
+        for engine in self.engines:
+            flight = engine.running
+            if flight is None or flight.killed_because is not None:
                 continue
-            flight = engine.flights[0]
             if (because := self._overran(flight, now)) is not None:
                 flight.killed_because = because
                 yield KillEngine(engine.engine_id, because)
 
-    def _overran(self, flight: _Flight, now: datetime) -> str | None:
+    def _overran(self, flight: Flight, now: datetime) -> str | None:
         """Why the engine of this running batch has to be ended, if it has to."""
         if flight.void_since is not None:
             if now - flight.void_since > timedelta(seconds=self.policy.cancel_grace):
@@ -416,10 +344,9 @@ class Scheduler:
         outcome: BatchReport | Prepared | Refitted | TaskFailure,
         now: datetime,
     ) -> Iterator[Instruction]:
-        found = self._land(batch_id, now)
-        if found is None:
+        flight = self.engines.land(batch_id, now)
+        if flight is None:
             return  # its engine was given up before: the attempts are closed
-        flight = found
         job = self.jobs.get(flight.batch.job_id)
         if flight.void_since is not None or job is None:
             return
@@ -441,17 +368,6 @@ class Scheduler:
                 yield from self._failed(
                     job, task, attempt_id, outcome.error_types, outcome.message, now
                 )
-
-    def _land(self, batch_id: int, now: datetime) -> _Flight | None:
-        """Take the batch off its engine; the next one there starts to run."""
-        for engine in self.engines.values():
-            for place, flight in enumerate(engine.flights):
-                if flight.batch.batch_id == batch_id:
-                    del engine.flights[place]
-                    if place == 0 and engine.flights:
-                        engine.flights[0].since = now
-                    return flight
-        return None
 
     def _folds_returned(
         self, job: JobQueue, batch: Batch, report: BatchReport, now: datetime
@@ -618,7 +534,7 @@ class Scheduler:
         if self.draining:
             return
         for depth in range(self.policy.window):
-            for engine in self.engines.values():
+            for engine in self.engines:
                 if len(engine.flights) != depth or not self._takes_more(engine):
                     continue
                 job = self._next_job(engine, depth)
@@ -626,17 +542,16 @@ class Scheduler:
                     continue
                 yield from self._send(job, engine, now)
 
-    def _takes_more(self, engine: _Engine) -> bool:
+    def _takes_more(self, engine: Engine) -> bool:
         """Whether a batch may wait on this engine: only behind one that is soon over."""
-        if not engine.flights:
+        if (front := engine.running) is None:
             return True
-        front = engine.flights[0]
         job = self.jobs.get(front.batch.job_id)
         if front.batch.kind is not TaskKind.FOLD or job is None or job.cost.seconds is None:
             return False
         return job.cost.seconds * len(front.batch.tasks) <= 4 * self.policy.batch_seconds
 
-    def _next_job(self, engine: _Engine, depth: int) -> JobQueue | None:
+    def _next_job(self, engine: Engine, depth: int) -> JobQueue | None:
         """Highest priority first; equal priorities share the engines evenly; then the older job.
 
         Only folds may wait behind other folds: a prepare or refit task wants an engine of its own,
@@ -655,7 +570,7 @@ class Scheduler:
             default=None,
         )
 
-    def _send(self, job: JobQueue, engine: _Engine, now: datetime) -> Iterator[Instruction]:
+    def _send(self, job: JobQueue, engine: Engine, now: datetime) -> Iterator[Instruction]:
         tasks = job.take(self._batch_size(job))
         kind = tasks[0].kind
         numbered = tuple(enumerate(tasks, start=self._next_attempt))
@@ -669,7 +584,7 @@ class Scheduler:
             budget=2 * self.policy.batch_seconds,
         )
         self._next_batch += 1
-        engine.flights.append(_Flight(batch, since=None if engine.flights else now))
+        self.engines.send(engine, batch, now)
         job.sent(engine.engine_id)
         state = _STATE_WHILE[kind]
         if job.state is not state:
@@ -679,16 +594,9 @@ class Scheduler:
         yield from self._load(job)
 
     def _batch_size(self, job: JobQueue) -> int:
-        """Return how many folds fill a batch's time; fewer towards the end, to end together.
-
-        While the cost is unknown, one fold goes out to learn it.
-        """
-        if job.cost.seconds is None:
-            return 1
-        filling = int(self.policy.batch_seconds / max(job.cost.seconds, 1e-6))
         n_engines = min(len(self.engines), job.max_engines or len(self.engines))
-        share = ceil((len(job.ready) + job.unloaded) / (self.policy.window * max(n_engines, 1)))
-        return max(1, min(filling, share, self.policy.max_batch))
+        n_waiting = len(job.ready) + job.unloaded
+        return self.policy.batch_size(job.cost.seconds, n_waiting, n_engines)
 
 
 #: What a job is doing while a task of this kind is out.

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -14,7 +13,7 @@ from rich.text import Text
 from service import lives
 from service.history import time_left
 from service.records import Job, parse_time, seconds_between
-from service.screens import STATE_STYLES
+from service.screens import STATE_STYLES, plain_table
 from service.terminal import clock, duration, params, score, value_text
 
 #: Events shown before the middle of a long life is left out.
@@ -165,7 +164,7 @@ def _events(events: Sequence[lives.Event], now: datetime) -> Table:
 
 
 def _attempts(attempts: Sequence[lives.Attempt], now: datetime) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     for name in ("Attempt", "Task", "What", "Engine", "PID", "Sent", "Took", "Outcome"):
         numbers = name in ("Attempt", "Task", "Engine", "PID", "Took")
         table.add_column(name, justify="right" if numbers else "left", no_wrap=True)

@@ -1,7 +1,6 @@
 """What people see: jobs, engines, results, as tables that fit the width there is."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.lifecycle import JobState
+from service.history import Progress
 from service.lives import Engine, Load
 from service.records import Job, parse_time, seconds_between
 from service.terminal import clock, duration, params, score, value_text
@@ -33,34 +33,14 @@ STATE_STYLES = {
 }
 
 
-def plain_table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """Give an empty table without lines around it; the columns in `right` hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        numbers = column in right
-        table.add_column(
-            column, justify="right" if numbers else "left", no_wrap=numbers or column == "State"
-        )
-    return table
+def plain_table(padding: int = 1) -> Table:
+    """Give an empty table without lines around it, `padding` columns of space between cells."""
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, padding, 0, 0))
 
 
 def state_text(state: JobState) -> Text:
     """Give a state in its colour."""
     return Text(state.value, style=STATE_STYLES[state])
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A job as a line of the status table.
-
-    Attributes
-    ----------
-    time_left : float or None
-        Seconds.
-    """
-
-    job: Job
-    time_left: float | None
 
 
 def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
@@ -71,7 +51,7 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
     bars : bool
         Draw progress bars; in a pipe they would only be noise.
     """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8, max_width=28)
     table.add_column("State", no_wrap=True)
@@ -90,7 +70,7 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
         cells.append(f"{job.n_done + job.n_failed}/{job.n_tasks}" if job.n_tasks else "")
         if any(other.job.n_failed for other in lines):
             cells.append(Text(str(job.n_failed), style="red") if job.n_failed else "")
-        cells += [score(job.best_score), duration(line.time_left)]
+        cells += [score(line.best_score), duration(line.time_left)]
         table.add_row(*cells)
     return table
 
@@ -136,7 +116,7 @@ def status_screen(
 
 def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool) -> Table:
     """Give past and present jobs with what came out; `wide` adds estimator and data."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8)
     table.add_column("State", no_wrap=True)
@@ -170,7 +150,7 @@ def engines_table(
     engines: Sequence[Engine], loads: Mapping[int, Sequence[Load]], now: datetime
 ) -> Table:
     """Give engines: where they run, what is at them now, and why they left."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = plain_table()
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("State", no_wrap=True)
     table.add_column("Host", no_wrap=True, overflow="ellipsis")
@@ -213,7 +193,7 @@ def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[s
 
     The step names before `__` are left out where that leaves the parameters distinct.
     """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = plain_table(padding=2)
     table.add_column("Row", justify="right", no_wrap=True)
     if "iter" in results:
         table.add_column("Iter", justify="right", no_wrap=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from schemas.problems import InvalidJob, Problem
 from schemas.settings import Settings
-from service import jobfile, jsontext
+from service import jsontext
 from service.store import Admission, Store
 from workers.atomic import create, make_private, replacing, sync_directory
 
@@ -36,7 +36,7 @@ _LINK_PATIENCE = 5.0
 _MAX_NAME = 255
 
 
-class AlreadyWaiting(FileExistsError):  # noqa: N818 - reads as what it is
+class AlreadyWaiting(FileExistsError):
     """Another file of that name waits in `incoming/`."""
 
 

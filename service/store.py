@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from sqlite_utils import Database
 
 from schemas.job import JobSpec
-from schemas.lifecycle import FINAL_JOB_STATES, JobState, Outcome, TaskKind, TaskState
+from schemas.lifecycle import JobState, Outcome, TaskKind, TaskState
 from schemas.task import EngineReport
 from service import jsontext
 from service.migrations import migrations
@@ -39,11 +39,10 @@ from service.stimuli import (
     Task,
 )
 
-
 Params = Mapping[str, JsonValue]
 
 
-class NewerDatabase(RuntimeError):  # noqa: N818 - reads as what it is
+class NewerDatabase(RuntimeError):
     """The database was made by a newer foldq than this one."""
 
 
@@ -193,7 +192,7 @@ class Store:
                 "max_engines": spec.max_engines,
                 "submitted_at": timestamp(now),
             }
-            job_id = self.db.table("job").insert(row).last_pk
+            job_id = int(self.db.table("job").insert(row).last_rowid or 0)
             self.db.table("task").insert({"job_id": job_id, "kind": TaskKind.PREPARE})
             message = f"admitted from {name}"
             if twin is not None:
@@ -364,10 +363,7 @@ class Store:
 
     def _moved(self, orders: Sequence[MoveJob], at: str) -> None:
         for order in orders:
-            if order.state in FINAL_JOB_STATES:
-                finished_at = at
-            else:
-                finished_at = None
+            finished_at = at if order.state.is_final else None
             self.connection.execute(
                 "UPDATE job SET state = ?, reason = ?, finished_at = ?,"
                 " started_at = CASE WHEN ? THEN coalesce(started_at, ?) ELSE started_at END"
@@ -429,11 +425,9 @@ class Store:
                 "UPDATE job SET refitted = ? WHERE id = ?",
                 (json.dumps(asdict(order.refitted)), order.job_id),
             )
-            self._note_at(
-                at, "best model saved", f"{order.refitted.file}", job_id=order.job_id
-            )
+            self._note_at(at, "best model saved", f"{order.refitted.file}", job_id=order.job_id)
 
-    def _reopened(self, orders: Sequence[ReopenPrepare], at: str) -> None:
+    def _reopened(self, orders: Sequence[ReopenPrepare], _at: str) -> None:
         for order in orders:
             self.connection.execute(
                 "UPDATE task SET state = 'pending', finished_at = NULL"
@@ -482,9 +476,7 @@ class Store:
 
     # --- engines -----------------------------------------------------------------------------
 
-    def engine_joined(
-        self, cluster: str, number: int, report: EngineReport, now: datetime
-    ) -> int:
+    def engine_joined(self, cluster: str, number: int, report: EngineReport, now: datetime) -> int:
         """Record an engine that was welcomed; return its number in the records."""
         with self.transaction():
             row = {
@@ -495,7 +487,7 @@ class Store:
                 "versions": json.dumps(report.versions),
                 "joined_at": timestamp(now),
             }
-            engine_id = int(self.db.table("engine").insert(row).last_pk)
+            engine_id = int(self.db.table("engine").insert(row).last_rowid or 0)
             self._note(
                 now,
                 "engine joined",
@@ -556,9 +548,7 @@ class Store:
                 " WHERE id = ? AND state IN ('completed', 'failed', 'cancelled')",
                 (job_id,),
             )
-            self._note_at(
-                at, "job retried", f"{n_tasks} failed tasks put back", job_id=job_id
-            )
+            self._note_at(at, "job retried", f"{n_tasks} failed tasks put back", job_id=job_id)
         for fold in folds:
             fold.n_attempts = fold.n_engines_lost = 0
         return folds
@@ -582,9 +572,7 @@ class Store:
 
 
 #: States that a job can only be in once it was begun.
-_STARTED = frozenset(
-    {JobState.PREPARING, JobState.RUNNING, JobState.REFITTING, JobState.COMPLETED}
-)
+_STARTED = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING, JobState.COMPLETED})
 
 _FOLD_TASKS = (
     "SELECT task.id, candidate.params, task.split, candidate.n_resources, task.n_attempts,"

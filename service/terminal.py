@@ -44,9 +44,14 @@ def screen() -> "Console":
     return _console(sys.stdout)
 
 
+def messages() -> "Console":
+    """Give the console for everything that is not data: stderr."""
+    return _console(sys.stderr)
+
+
 def tell(text: str) -> None:
     """Say something that is not data, on stderr. Markup of rich is allowed, text is wrapped."""
-    _console(sys.stderr).print(text, soft_wrap=not sys.stderr.isatty())
+    messages().print(text, soft_wrap=True)
 
 
 def quoted(text: object) -> str:

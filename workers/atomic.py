@@ -64,3 +64,11 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it, for their owner alone."""
+    if not directory.is_dir():
+        if not directory.parent.is_dir():
+            make_private(directory.parent)
+        directory.mkdir(mode=OWNER_DIRECTORY, exist_ok=True)

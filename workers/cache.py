@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from workers.atomic import OWNER_DIRECTORY, create, replacing, sync_directory
+from workers.atomic import OWNER_DIRECTORY, create, make_private, replacing, sync_directory
 from workers.dataset import Dataset
 from workers.fingerprint import fingerprint as fingerprint_of
 from workers.parts import DamagedPart, read_part, write_part
@@ -145,14 +145,6 @@ def recall_source(cache: Path, key: str) -> str | None:
         return fingerprint if is_intact(cache, fingerprint) else None
     except (OSError, UnicodeDecodeError, DataMissing):
         return None
-
-
-def make_private(directory: Path) -> None:
-    """Make a directory, and those above it, for their owner alone."""
-    if not directory.is_dir():
-        if not directory.parent.is_dir():
-            make_private(directory.parent)
-        directory.mkdir(mode=OWNER_DIRECTORY, exist_ok=True)
 
 
 def _read_meta(entry: Path) -> dict[str, Any]:

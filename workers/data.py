@@ -26,7 +26,7 @@ from workers import sources
 from workers.cache import DataMissing, open_prepared
 from workers.catalog import Catalog
 from workers.datachecks import dataset_problems, split_problems
-from workers.datafiles import MAX_BYTES, content_digest, open_data_file
+from workers.datafiles import MAX_BYTES, content_digest, open_data_file, reason
 from workers.dataset import Dataset, UnstorableData, dense
 from workers.splits import Split, TooManySplits, materialise, store_splits
 
@@ -189,13 +189,13 @@ def _split(
             splits = materialise(cv, dataset, classifier=classifier)
         except TooManySplits as error:
             raise InvalidJob(
-                [Problem("cv", f"{error}.".capitalize(), hint="Use KFold with fewer folds.")]
+                [Problem("cv", str(error), hint="Use KFold with fewer folds.")]
             ) from error
         except InvalidJob:
             raise
         except (ValueError, TypeError, IndexError) as error:
             raise InvalidJob(
-                [Problem("cv", f"The data cannot be split like this: {error}")]
+                [Problem("cv", f"the data cannot be split like this: {reason(error)}")]
             ) from error
     if problem := _useless(splits, dataset.n_samples):
         raise InvalidJob([problem])
@@ -206,13 +206,13 @@ def _split(
 def _useless(splits: Sequence[Split], n_samples: int) -> Problem | None:
     """Return what is wrong with splits that a splitter gave without complaint."""
     if not splits:
-        return Problem("cv", "The splitter gives no splits for these data.")
+        return Problem("cv", "the splitter gives no splits for these data")
     for i, (train, test) in enumerate(splits):
         if not len(train) or not len(test):
             part = "training" if not len(train) else "test"
-            return Problem("cv", f"The {part} part of split {i} is empty.")
+            return Problem("cv", f"the {part} part of split {i} is empty")
         if max(train.max(), test.max()) >= n_samples:
-            return Problem("cv", f"Split {i} names samples beyond the {n_samples:,} there are.")
+            return Problem("cv", f"split {i} names samples beyond the {n_samples:,} there are")
     return None
 
 
@@ -224,7 +224,7 @@ def _store(cache: Path, dataset: Dataset) -> str:
             [
                 Problem(
                     "data",
-                    f"{error.name} holds values of type {error.kind}, which cannot be kept.",
+                    f"{error.name} holds values of type {error.kind}, which cannot be kept",
                     expected="numbers, booleans, text, categories or times",
                     hint="Convert the column before saving the file.",
                 )

@@ -46,7 +46,7 @@ def dataset_problems(dataset: Dataset, data: DataSpec, estimator: BaseEstimator)
         problems += _weight_problems(dataset.weights, roles)
         if dataset.groups is not None and (missing := int(pd.isna(dataset.groups).sum())):
             problems.append(
-                Problem(roles.groups, f"{missing:,} samples have no group.", given=f"{missing:,}")
+                Problem(roles.groups, f"{missing:,} samples have no group", given=f"{missing:,}")
             )
     return problems
 
@@ -67,9 +67,9 @@ class Roles:
 def _length_problems(dataset: Dataset, roles: Roles) -> Iterator[Problem]:
     n = dataset.n_samples
     if n == 0:
-        yield Problem(roles.rows, "There are no rows of data.", given="0 rows")
+        yield Problem(roles.rows, "there are no rows of data", given="0 rows")
     if dataset.n_features == 0:
-        yield Problem(roles.features, "There are no features.", given="0 columns")
+        yield Problem(roles.features, "there are no features", given="0 columns")
     for name, where in (
         ("y", roles.target),
         ("groups", roles.groups),
@@ -81,12 +81,12 @@ def _length_problems(dataset: Dataset, roles: Roles) -> Iterator[Problem]:
         if values.shape[:1] != (n,):
             yield Problem(
                 where,
-                f"X has {n:,} rows and {name} has the shape {values.shape}.",
+                f"X has {n:,} rows and {name} has the shape {values.shape}",
                 given=str(values.shape),
                 expected=f"{n:,} values, one for each row of X",
             )
         elif len(values.shape) > (2 if name == "y" else 1):
-            yield Problem(where, f"{name} has too many dimensions.", given=str(values.shape))
+            yield Problem(where, f"{name} has too many dimensions", given=str(values.shape))
 
 
 def _feature_problems(X: Any, roles: Roles) -> Iterator[Problem]:
@@ -95,7 +95,7 @@ def _feature_problems(X: Any, roles: Roles) -> Iterator[Problem]:
         if missing := int(X.isna().sum()):
             yield Problem(
                 roles.features,
-                f"{missing:,} texts in the column {str(X.name)!r} are missing.",
+                f"{missing:,} texts in the column {str(X.name)!r} are missing",
                 hint="Vectorisers take text only. Empty cells and words such as NA count as "
                 "missing: write a text in their place.",
             )
@@ -110,7 +110,7 @@ def _feature_problems(X: Any, roles: Roles) -> Iterator[Problem]:
             listed = ", ".join(repr(name) for name in infinite[:5])
             yield Problem(
                 roles.features,
-                f"There are infinite values in {listed}{' …' if len(infinite) > 5 else ''}.",
+                f"there are infinite values in {listed}{' …' if len(infinite) > 5 else ''}",
                 given="inf",
                 expected="finite or missing numbers",
                 hint=hint,
@@ -118,7 +118,7 @@ def _feature_problems(X: Any, roles: Roles) -> Iterator[Problem]:
     elif _has_infinity(X.data if is_sparse(X) else X):
         yield Problem(
             roles.features,
-            "There are infinite values in X.",
+            "there are infinite values in X",
             given="inf",
             expected="finite or missing numbers",
             hint=hint,
@@ -138,7 +138,7 @@ def _target_problems(y: Any, roles: Roles, estimator: BaseEstimator) -> Iterator
             kind = "classifier" if classifier else "regressor"
             yield Problem(
                 roles.target,
-                f"A {kind} needs a target, and the data have none.",
+                f"a {kind} needs a target, and the data have none",
                 hint="Name the column to predict: target: COLUMN (in an .npz file y: ARRAY).",
             )
         return
@@ -146,18 +146,18 @@ def _target_problems(y: Any, roles: Roles, estimator: BaseEstimator) -> Iterator
     if missing := int(pd.isna(values).sum()):
         yield Problem(
             roles.target,
-            f"The target is missing in {missing:,} of {len(values):,} rows.",
+            f"the target is missing in {missing:,} of {len(values):,} rows",
             hint="Leave these rows out of the file. Empty cells and words such as NA count as "
             "missing.",
         )
     elif _has_infinity(values):
-        yield Problem(roles.target, "There are infinite values in the target.", given="inf")
+        yield Problem(roles.target, "there are infinite values in the target", given="inf")
     elif classifier:
         yield from _class_problems(y, values, roles)
     elif regressor and (text := _first_text(values)) is not None:
         yield Problem(
             roles.target,
-            "A regressor needs numbers for a target, and this one holds text.",
+            "a regressor needs numbers for a target, and this one holds text",
             given=shown(text),
             hint="Use a classifier, or name a column of numbers.",
         )
@@ -174,21 +174,21 @@ def _class_problems(y: Any, values: Array, roles: Roles) -> Iterator[Problem]:
     if kind.startswith("continuous"):
         yield Problem(
             roles.target,
-            "A classifier needs classes for a target, and this one holds continuous numbers.",
+            "a classifier needs classes for a target, and this one holds continuous numbers",
             given=shown(float(values.flat[0])),
             hint="Use a regressor, or put the numbers into classes.",
         )
     elif kind == "unknown":
         yield Problem(
             roles.target,
-            "The classes of the target are of several types, or of one that is not known.",
+            "the classes of the target are of several types, or of one that is not known",
             given=f"dtype {values.dtype}",
             expected="whole numbers, booleans, or text, and not a mixture of them",
         )
     elif n_classes < 2 and values.ndim == 1:
         yield Problem(
             roles.target,
-            "The target has a single class, so there is nothing to tell apart.",
+            "the target has a single class, so there is nothing to tell apart",
             given=shown(values.flat[0]),
             expected="at least two classes",
         )
@@ -207,10 +207,10 @@ def _weight_problems(weights: Array | None, roles: Roles) -> Iterator[Problem]:
         return
     if weights.dtype.kind not in "biuf":
         yield Problem(
-            roles.weights, "Sample weights must be numbers.", given=f"dtype {weights.dtype}"
+            roles.weights, "sample weights must be numbers", given=f"dtype {weights.dtype}"
         )
     elif not np.isfinite(weights).all():
-        yield Problem(roles.weights, "Sample weights must be finite, and none may be missing.")
+        yield Problem(roles.weights, "sample weights must be finite, and none may be missing")
 
 
 def split_problems(cv: Any, dataset: Dataset, data: DataSpec, *, classifier: bool) -> list[Problem]:
@@ -242,7 +242,7 @@ def _splitter_problems(
         if len(splitter.test_fold) != n_samples:
             yield Problem(
                 "cv.test_fold",
-                f"test_fold has {len(splitter.test_fold):,} entries for {n_samples:,} samples.",
+                f"test_fold has {len(splitter.test_fold):,} entries for {n_samples:,} samples",
                 given=f"{len(splitter.test_fold):,} entries",
                 expected=f"{n_samples:,} entries",
             )
@@ -251,7 +251,7 @@ def _splitter_problems(
         if dataset.groups is None:
             yield Problem(
                 roles.groups,
-                f"{name} splits by groups, and the data name none.",
+                f"{name} splits by groups, and the data name none",
                 hint="Name the column (in an .npz file the array) with the groups: groups: COLUMN.",
             )
             return
@@ -261,7 +261,7 @@ def _splitter_problems(
             return
     if isinstance(splitter, _STRATIFIED):
         if dataset.y is None:
-            yield Problem(roles.target, f"{name} splits by classes, and the data have no target.")
+            yield Problem(roles.target, f"{name} splits by classes, and the data have no target")
             return
         y = dense(dataset.y)
         if n_splits is not None and not draws and y.ndim == 1:
@@ -279,7 +279,7 @@ def _splitter_problems(
 def _too_many_folds(where: str, n_splits: int, limit: str, most: int) -> Problem:
     return Problem(
         where,
-        f"{n_splits} folds are too many: {limit}.",
+        f"{n_splits} folds are too many: {limit}",
         given=str(n_splits),
         expected=f"at most {most:,}" if most > 1 else None,
         hint=None if most > 1 else "Give more data, or another splitter.",

@@ -63,17 +63,17 @@ def open_data_file(
     except FileNotFoundError:
         raise InvalidJob([_missing(name, path, where)]) from None
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
         raise InvalidJob(
-            [Problem(where, f"The file {name!r} cannot be opened: {reason}.", given=name)]
+            [Problem(where, f"the file {name!r} cannot be opened: {_system(error)}", given=name)]
         ) from None
+    facts = os.fstat(descriptor)
+    problem = _wrong_kind(name, facts.st_mode, where) or _too_big(
+        name, facts.st_size, max_bytes, where
+    )
+    if problem:
+        os.close(descriptor)
+        raise InvalidJob([problem])
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        problem = _wrong_kind(name, facts.st_mode, where) or _too_big(
-            name, facts.st_size, max_bytes, where
-        )
-        if problem:
-            raise InvalidJob([problem])
         yield file
 
 
@@ -87,21 +87,21 @@ def resolve(name: str, roots: Sequence[Path], *, where: str = "data.file") -> Pa
     """
     if "\0" in name or not name.strip():
         raise InvalidJob(
-            [Problem(where, "This is not a file name.", expected="a path such as train.csv")]
+            [Problem(where, "this is not a file name", expected="a path such as train.csv")]
         )
     try:
         path = (Path(roots[0]) / name).resolve()
         allowed = [Path(root).resolve() for root in roots]
     except (OSError, RuntimeError) as error:  # a loop of symlinks, a name too long
         raise InvalidJob(
-            [Problem(where, f"The path cannot be followed: {error}.", given=name)]
+            [Problem(where, f"the path cannot be followed: {_system(error)}", given=name)]
         ) from None
     if not any(path.is_relative_to(root) for root in allowed):
         raise InvalidJob(
             [
                 Problem(
                     where,
-                    f"The path {name!r} leads outside the directories for data.",
+                    f"the path {name!r} leads outside the directories for data",
                     given=name,
                     expected="a path below the spool's data/ or one of the operator's data_roots",
                     hint="Copy the file to the spool's data/ and give its name, or ask the "
@@ -122,6 +122,12 @@ def content_digest(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+def reason(error: BaseException) -> str:
+    """Return the first line of an error's own words, without its full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def _missing(name: str, path: Path, where: str) -> Problem:
     beside: list[str] = []
     folder = path.parent
@@ -131,18 +137,23 @@ def _missing(name: str, path: Path, where: str) -> Problem:
     close = nearest(path.name, beside)
     return Problem(
         where,
-        f"There is no file {name!r}.",
+        f"there is no file {name!r}",
         given=name,
         nearest=None if close is None else str(Path(name).with_name(close)),
         hint="Relative paths start at the spool's data/ directory.",
     )
 
 
+def _system(error: OSError | RuntimeError) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else reason(error)
+
+
 def _wrong_kind(name: str, mode: int, where: str) -> Problem | None:
     if stat.S_ISREG(mode):
         return None
     kind = next((kind for test, kind in _KINDS if test(mode)), "not a regular file")
-    return Problem(where, f"{name!r} is {kind}.", given=name, expected="a regular file")
+    return Problem(where, f"{name!r} is {kind}", given=name, expected="a regular file")
 
 
 def _too_big(name: str, size: int, max_bytes: int, where: str) -> Problem | None:
@@ -150,7 +161,7 @@ def _too_big(name: str, size: int, max_bytes: int, where: str) -> Problem | None
         return None
     return Problem(
         where,
-        f"The file {name!r} has {size:,} bytes, more than the {max_bytes:,} that are taken.",
+        f"the file {name!r} has {size:,} bytes, more than the {max_bytes:,} that are taken",
         given=f"{size:,} bytes",
         expected=f"at most {max_bytes:,} bytes",
         hint="Give the columns or rows that are needed in a smaller file.",

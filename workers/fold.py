@@ -174,16 +174,11 @@ def _failure(task: FoldTask, error: Exception, fit_time: float) -> FoldResult:
 
 def error_types(error: BaseException) -> tuple[str, ...]:
     """Names of the error's class and its bases, most specific first."""
-    return tuple(
-        kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception)
-    )
+    return tuple(kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception))
 
 
-def _with_warnings(
-    result: FoldResult, caught: Iterable[warnings.WarningMessage]
-) -> FoldResult:
+def _with_warnings(result: FoldResult, caught: Iterable[warnings.WarningMessage]) -> FoldResult:
     texts = dict.fromkeys(
-        f"{warning.category.__name__}: {warning.message}"[:MAX_WARNING_LENGTH]
-        for warning in caught
+        f"{warning.category.__name__}: {warning.message}"[:MAX_WARNING_LENGTH] for warning in caught
     )
     return replace(result, warnings=tuple(texts)[:MAX_WARNINGS])

@@ -25,7 +25,7 @@ def limit_threads(n: int) -> None:
         _threads = n
 
 
-def _expired(signum: int, frame: FrameType | None) -> None:
+def _expired(_signal: int, _frame: FrameType | None) -> None:
     raise FoldTimeout
 
 

@@ -14,8 +14,8 @@ from schemas.task import (
     Order,
     Prepared,
     PrepareOrder,
-    Refitted,
     RefitOrder,
+    Refitted,
     TaskFailure,
 )
 from workers.cache import DataMissing

@@ -215,7 +215,7 @@ def _read_table(directory: Path, described: dict[str, Any], *, mmap: bool) -> pd
     for i in described["json_columns"]:
         scalars = json.loads(f"[{','.join(frame.iloc[:, i])}]")
         values = _objects(scalars, (len(scalars),), "C")
-        frame.isetitem(i, values)
+        frame.isetitem(i, pd.Series(values, dtype=object))  # type: ignore[arg-type]
     frame.columns = pd.Index(described["columns"])
     found = [str(dtype) for dtype in frame.dtypes]
     if list(frame.shape) != described["shape"] or found != described["dtypes"]:

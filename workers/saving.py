@@ -15,6 +15,7 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from workers.atomic import OWNER_DIRECTORY, replacing
+from workers.datafiles import reason
 from workers.dataset import is_sparse
 
 #: Stem of the saved model's file.
@@ -87,14 +88,12 @@ def _as_skops(
         trusted = tuple(skops.io.get_untrusted_types(data=content))
         again = skops.io.loads(content, trusted=list(trusted))
     except Exception as error:  # skops raises many kinds for what it does not know
-        reason = str(error).strip().splitlines()
-        told = reason[0] if reason else type(error).__name__
-        return None, (), f"Saved with joblib: skops cannot save this model ({told})."
+        return None, (), f"Saved with joblib: skops cannot save this model ({reason(error)})."
     try:
         same = _answers_alike(estimator, again, X_sample)
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        return None, (), f"Saved with joblib: the model loaded by skops does not work ({told})."
+        told = f"the model loaded by skops does not work ({reason(error)})"
+        return None, (), f"Saved with joblib: {told}."
     if not same:
         return None, (), "Saved with joblib: the model loaded by skops predicts otherwise."
     return content, trusted, None

@@ -55,7 +55,9 @@ class Search:
         train, test = self.splits[index]
         if fraction is None:
             return train, test
-        return subsample(train, test, fraction, self.spec.search.seed)
+        seed = self.spec.search.seed
+        assert seed is not None, "halving gets its seed at admission"
+        return subsample(train, test, fraction, seed)
 
 
 def opened(context: SearchContext) -> Search:

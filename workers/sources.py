@@ -23,7 +23,7 @@ from sklearn import datasets
 
 from schemas.data import FileData, LoaderData, MakeData
 from schemas.problems import InvalidJob, Problem, nearest, shown
-from workers.datafiles import MAX_BYTES, open_data_file
+from workers.datafiles import MAX_BYTES, open_data_file, reason
 from workers.dataset import Array, Dataset, is_sparse
 
 #: Data sets that come with scikit-learn, by the names that job files use. Nothing here goes to the
@@ -109,7 +109,7 @@ def from_generator(data: MakeData, params: dict[str, Any], max_bytes: int = MAX_
             [
                 Problem(
                     "data.params",
-                    f"The data would take {n_bytes:,} bytes, more than the {max_bytes:,} allowed.",
+                    f"the data would take {n_bytes:,} bytes, more than the {max_bytes:,} allowed",
                     given=shown(sizes),
                     hint="Ask for fewer samples or features.",
                 )
@@ -123,7 +123,7 @@ def from_generator(data: MakeData, params: dict[str, Any], max_bytes: int = MAX_
                 Problem(
                     "data.params",
                     f"{data.label} gives {len(X)} arrays with these parameters, "
-                    "and a search takes X and y.",
+                    "and a search takes X and y",
                     expected="parameters that make it give X alone, or X and y",
                 )
             ]
@@ -142,7 +142,7 @@ def _named(
         [
             Problem(
                 where,
-                f"There is no {name!r} to get data from.",
+                f"there is no {name!r} to get data from",
                 given=name,
                 expected="one of " + ", ".join(table),
                 nearest=nearest(short, table),
@@ -155,10 +155,8 @@ def _call(function: Callable[..., Any], params: dict[str, Any], name: str) -> An
     try:
         return function(**params)
     except (TypeError, ValueError, MemoryError, OverflowError) as error:
-        message = str(error) or type(error).__name__
-        raise InvalidJob(
-            [Problem("data.params", f"{name} does not take these: {message}", given=shown(params))]
-        ) from error
+        message = f"{name} does not take these: {reason(error)}"
+        raise InvalidJob([Problem("data.params", message, given=shown(params))]) from error
 
 
 # ------------------------------------------------------------------------------ tables
@@ -199,27 +197,26 @@ def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> pd.DataFrame:
             file.seek(0)
             frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
     except pd.errors.EmptyDataError:
-        raise InvalidJob([Problem("data.file", f"The file {data.file!r} is empty.")]) from None
+        raise InvalidJob([Problem("data.file", f"the file {data.file!r} is empty")]) from None
     except (ValueError, pa.ArrowException, OSError, RecursionError) as error:
         # ParserError and UnicodeDecodeError are kinds of ValueError.
         kind = "CSV in UTF-8" if data.suffix == ".csv" else "Parquet"
-        message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InvalidJob(
-            [Problem("data.file", f"{data.file!r} is not readable as {kind}: {message}.")]
-        ) from error
-    if not isinstance(frame.index, pd.RangeIndex):
+        message = f"{data.file!r} is not readable as {kind}: {reason(error)}"
+        raise InvalidJob([Problem("data.file", message)]) from error
+    if not frame.index.equals(pd.RangeIndex(len(frame))):
+        # What pandas makes of a first line that is short: the first field becomes the index.
         raise InvalidJob(
             [
                 Problem(
                     "data.file",
-                    f"The rows of {data.file!r} have more fields than its first line has names.",
+                    f"the rows of {data.file!r} have more fields than its first line has names",
                     hint="Name every column in the first line.",
                 )
             ]
         )
     if odd := [label for label in frame.columns if not isinstance(label, str)]:
         raise InvalidJob(
-            [Problem("data.file", "The names of columns must be text.", given=shown(odd[0]))]
+            [Problem("data.file", "the names of columns must be text", given=shown(odd[0]))]
         )
     return frame
 
@@ -240,7 +237,7 @@ def _from_table(data: FileData, frame: pd.DataFrame) -> Dataset:
     ]
     if not problems and not features:
         problems.append(
-            Problem("data.features", f"No column of {data.file!r} is left to learn from.")
+            Problem("data.features", f"no column of {data.file!r} is left to learn from")
         )
     if problems:
         raise InvalidJob(problems)
@@ -255,7 +252,7 @@ def _no_such(where: str, what: str, name: str, valid: Sequence[str], file: str) 
     listed = ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
     return Problem(
         where,
-        f"There is no {what} {name!r} in {file!r}.",
+        f"there is no {what} {name!r} in {file!r}",
         given=name,
         expected=f"one of {listed}" if valid else None,
         nearest=nearest(name, valid),
@@ -311,17 +308,13 @@ class _Archive:
             raise self._unreadable(error, "sparse matrix of ") from error
 
     def _unreadable(self, error: Exception, part: str = "") -> InvalidJob:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = reason(error)
         hint = None
         if "allow_pickle" in message:
             message = "it holds Python objects, which are not loaded"
             hint = "Save numbers, booleans or fixed-width text (dtype U), not dtype object."
         return InvalidJob(
-            [
-                Problem(
-                    self._where, f"The {part}{self.name!r} is not readable: {message}.", hint=hint
-                )
-            ]
+            [Problem(self._where, f"the {part}{self.name!r} is not readable: {message}", hint=hint)]
         )
 
 
@@ -374,8 +367,8 @@ def _refuse_unpacked(size: int, name: str, max_bytes: int, where: str = "data.fi
             [
                 Problem(
                     where,
-                    f"Unpacked, {name!r} has {size:,} bytes, more than the {max_bytes:,} "
-                    "that are taken.",
+                    f"unpacked, {name!r} has {size:,} bytes, more than the {max_bytes:,} "
+                    "that are taken",
                     hint="Give the columns or rows that are needed in a smaller file.",
                 )
             ]
@@ -398,7 +391,7 @@ def _features(X: Any, where: str) -> Any:
             [
                 Problem(
                     where,
-                    f"X has the shape {array.shape} and the dtype {array.dtype}.",
+                    f"X has the shape {array.shape} and the dtype {array.dtype}",
                     expected="two dimensions, (n_samples, n_features), or one of text",
                     hint="A single feature is X.reshape(-1, 1).",
                 )

@@ -1,0 +1,156 @@
+"""The command `foldq`: its sections, and what it says when something goes wrong.
+
+What each command does stands in `commands_run`, `commands_look` and `commands_steer`. They import
+what they need when they run, so that `foldq --help` is there at once.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from inspect import cleandoc
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from schemas import __version__
+from service import commands_look, commands_run, commands_steer
+from service.options import Spool
+from service.terminal import ExitCode, stop
+
+SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Run searches": (
+        commands_run.serve,
+        commands_run.run,
+        commands_run.submit,
+        commands_run.validate,
+    ),
+    "Look": (
+        commands_look.status,
+        commands_look.watch,
+        commands_look.show,
+        commands_look.results,
+        commands_look.history,
+        commands_look.engines,
+    ),
+    "Steer": (
+        commands_steer.cancel,
+        commands_steer.pause,
+        commands_steer.resume,
+        commands_steer.retry,
+    ),
+    "Other": (commands_look.schema,),
+}
+
+
+class Commands(TyperGroup):
+    """The commands in sections; errors of the usual kinds end them with a sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write one list for each section."""
+        for section, functions in SECTIONS.items():
+            names = [function.__name__ for function in functions]
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, self.commands[name].get_short_help_str(90)) for name in names]
+                )
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn what goes wrong in everyday use into a sentence."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever read has seen enough: typer ends quietly
+        except sqlite3.Error as error:
+            stop(ExitCode.USAGE, f"The records cannot be read: {error}.")
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            stop(ExitCode.USAGE, f"{error.strerror or error}{place}.")
+        except (LookupError, ValueError, RuntimeError) as error:
+            _explain(error)
+            raise
+
+
+def _explain(error: Exception) -> None:
+    """End the command with a sentence, if the error is one that a user can bring about."""
+    from schemas.settings import InvalidSettings
+    from service.lock import SpoolHeld
+    from service.records import NoRecords, NoSuchJob
+    from service.watching import Unserved
+
+    match error:
+        case NoSuchJob():
+            stop(ExitCode.NO_SUCH_JOB, str(error), "All jobs: foldq history")
+        case NoRecords():
+            stop(
+                ExitCode.NO_SUCH_JOB,
+                f"There are no records at {error.database}: no scheduler has run here yet.",
+                "Is it the right spool (--spool, FOLDQ_SPOOL)? To start a scheduler: foldq serve",
+            )
+        case InvalidSettings():
+            stop(ExitCode.USAGE, "The settings cannot be used.", str(error))
+        case SpoolHeld():
+            stop(ExitCode.SPOOL_HELD, str(error), "To see what it does: foldq status")
+        case Unserved():
+            stop(
+                ExitCode.NO_SCHEDULER,
+                "No scheduler is running, so nothing will change.",
+                "To start one, which goes on where the records end: foldq serve",
+            )
+
+
+app = typer.Typer(
+    name="foldq",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _help_of(function: Callable[..., None]) -> str:
+    """Give a docstring as help text; examples keep their lines."""
+    return cleandoc(function.__doc__ or "").replace("For example:", "\b\nFor example:")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"foldq {__version__}")
+        raise typer.Exit
+
+
+def everywhere(
+    ctx: typer.Context,
+    spool: Spool = None,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Grid search that survives: scikit-learn searches from job files, every fold on record.
+
+    For example:
+      foldq serve                                   start a scheduler
+      cp examples/digits-svc.yaml spool/incoming/   give it a search
+      foldq watch                                   see it work
+      foldq results 1                               see what came out
+    """
+    ctx.obj = spool
+
+
+app.callback(help=_help_of(everywhere))(everywhere)
+for _functions in SECTIONS.values():
+    for _function in _functions:
+        app.command(help=_help_of(_function))(_function)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,401 @@
+"""The commands that only look: status, watch, show, results, history, engines, schema."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.options import AsJson, JobId, Spool, settings_of
+from service.terminal import ExitCode, print_json, screen, stop, tell
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from schemas.settings import Settings
+    from service.records import Job
+    from service.results import CVResults
+
+#: Jobs that have ended and still stand in `foldq status`.
+RECENT_JOBS = 5
+#: Engines that have left and still stand in `foldq engines`.
+RECENT_ENGINES = 10
+
+
+@contextmanager
+def records_of(settings: "Settings") -> "Iterator[sqlite3.Connection]":
+    """Open the records of a spool."""
+    from service.records import open_records
+
+    with open_records(settings.database_path) as records:
+        yield records
+
+
+def status(
+    ctx: typer.Context,
+    spool: Spool = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All jobs, not only recent ones.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a scheduler runs and how far the jobs are.
+
+    For example:
+      foldq status
+      foldq status --json | jq '.jobs[] | select(.state == "running")'
+    """
+    from schemas.lifecycle import FINAL_JOB_STATES, JobState
+    from service import lives
+    from service.history import Query, find_jobs, progress
+    from service.history import as_json as job_json
+    from service.jsontext import document
+    from service.lock import holder
+    from service.records import NoRecords
+    from service.screens import scheduler_line, status_screen
+
+    settings = settings_of(ctx, spool)
+    held = holder(settings.spool)
+    now = datetime.now(UTC)
+    unfinished = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
+    try:
+        with records_of(settings) as records:
+            jobs = find_jobs(records, Query(states=unfinished), now)
+            limit = None if everything else RECENT_JOBS
+            ended = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=limit)
+            jobs = sorted(jobs + find_jobs(records, ended, now), key=lambda job: job.id)
+            (n_jobs,) = records.execute("SELECT count(*) FROM job").fetchone()
+            live = lives.engines(records, past=False) if held else []
+            busy = {load.engine_id for load in lives.loads(records)} if held else set()
+            lines = [progress(records, job, now) for job in jobs]
+            documents = [job_json(records, job, now) for job in jobs] if as_json else []
+    except NoRecords:
+        lines, documents, n_jobs, live, busy = [], [], 0, [], set()
+
+    if as_json:
+        scheduler: dict[str, Any] = {"running": held is not None, "spool": str(settings.spool)}
+        if held is not None:
+            scheduler |= asdict(held)
+        scheduler |= {"n_engines": len(live), "n_busy": len(busy)}
+        print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs))
+        return
+    console = screen()
+    head = scheduler_line(held, str(settings.spool), len(live), len(busy))
+    console.print(status_screen(lines, head, n_jobs - len(lines), bars=console.is_terminal))
+    if held is None:
+        tell("[dim]To start a scheduler: foldq serve[/]")
+
+
+def watch(
+    ctx: typer.Context,
+    job_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Only this job.")] = None,
+    spool: Spool = None,
+) -> None:
+    """Follow a job, or all of them, until they have ended.
+
+    Live on a terminal; in a pipe, a line whenever something changed. Ends with 1 if a job failed
+    or was cancelled.
+
+    For example:
+      foldq watch
+      foldq watch 7 && foldq results 7
+    """
+    from service.lock import holder
+    from service.records import find_job
+    from service.watching import Follower
+
+    settings = settings_of(ctx, spool)
+    with records_of(settings) as records:
+        if job_id is not None:
+            find_job(records, job_id)
+    follower = Follower(
+        database=settings.database_path,
+        job_ids=None if job_id is None else [job_id],
+        console=screen(),
+        is_served=lambda: holder(settings.spool) is not None,
+    )
+    try:
+        jobs = follower.follow()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    if not jobs:
+        tell("Nothing is running or waiting. Past jobs: foldq history")
+    if any(job.state != "completed" for job in jobs):
+        raise typer.Exit(int(ExitCode.JOB_FAILED))
+
+
+def show(
+    ctx: typer.Context,
+    job_id: JobId,
+    spool: Spool = None,
+    all_attempts: Annotated[
+        bool, typer.Option("--attempts", help="Every attempt of every task.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the life of one job: what it is, what happened, what failed and why.
+
+    For example:
+      foldq show 7
+      foldq show 7 --attempts
+      foldq show 7 --json | jq .lost_engines
+    """
+    from service.history import as_json as job_json
+    from service.jsontext import document
+    from service.lives import life_as_json
+    from service.records import find_job
+    from service.screen_show import show_screen
+
+    settings = settings_of(ctx, spool)
+    now = datetime.now(UTC)
+    with records_of(settings) as records:
+        job = find_job(records, job_id)
+        if as_json:
+            life = life_as_json(records, job.id, all_attempts=all_attempts)
+            more = {
+                "spec": job.spec,
+                "versions": job.versions,
+                "n_samples": job.n_samples,
+                "n_features": job.n_features,
+                "refitted": job.refitted,
+            }
+            print_json(document(**job_json(records, job, now), **more, **life))
+        else:
+            screen().print(show_screen(records, job, now, all_attempts=all_attempts))
+
+
+def results(
+    ctx: typer.Context,
+    job_id: JobId,
+    spool: Spool = None,
+    n: Annotated[
+        int | None,
+        typer.Option("-n", min=1, help="Only the best N candidates. [default: 10 on the screen]"),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+    as_json: AsJson = False,
+    as_parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet; needs -o.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
+    ] = None,
+) -> None:
+    """Show the table of a search, cv_results_, the best candidates first; partial while it runs.
+
+    The exports hold every candidate in the table's own order, unless -n is given.
+
+    For example:
+      foldq results 7
+      foldq results 7 --csv -o digits.csv
+      foldq results 7 --json -n 1 | jq '.rows[0].params'
+    """
+    from service import exports
+    from service.records import find_job
+    from service.results import read_folds
+
+    if as_csv + as_json + as_parquet > 1:
+        stop(ExitCode.USAGE, "--csv, --json and --parquet exclude each other.", "Give one of them.")
+    if as_parquet and output is None:
+        stop(ExitCode.USAGE, "Parquet is not for the screen.", "Give a file: -o results.parquet")
+    if output is not None and not (as_csv or as_json or as_parquet):
+        by_suffix = {".csv": "csv", ".json": "json", ".parquet": "parquet"}.get(output.suffix)
+        as_csv, as_json, as_parquet = (by_suffix == kind for kind in ("csv", "json", "parquet"))
+        if by_suffix is None:
+            stop(
+                ExitCode.USAGE, f"{output} has no known suffix.", "Add --csv, --json or --parquet."
+            )
+
+    settings = settings_of(ctx, spool)
+    with records_of(settings) as records:
+        job = find_job(records, job_id)
+        folds = read_folds(records, job)
+    table = exports.table(folds)
+    partial = job.state != "completed"
+    if not (as_csv or as_json or as_parquet):
+        _print_results(job, table, n or 10, partial=partial)
+        return
+    if n is not None:
+        table = _only(table, exports.top(table, n, job.chosen_metric))
+    if as_parquet:
+        assert output is not None
+        exports.to_dataframe(table).to_parquet(output, index=False)
+    else:
+        text = exports.to_csv(table) if as_csv else exports.to_json(job, table, partial=partial)
+        if output is None:
+            typer.echo(text, nl=not text.endswith("\n"))
+        else:
+            output.write_text(text if text.endswith("\n") else text + "\n")
+    if output is not None:
+        tell(f"Wrote {len(table['params'])} candidates to {output}")
+    if partial:
+        tell(f"[yellow]Partial:[/] job {job.id} is {job.state}.")
+
+
+def _only(table: "CVResults", rows: list[int]) -> "CVResults":
+    """Give some rows of the table, in that order."""
+    return {
+        name: [column[row] for row in rows] if isinstance(column, list) else column[rows]
+        for name, column in table.items()
+    }
+
+
+def _print_results(job: "Job", table: "CVResults", n: int, *, partial: bool) -> None:
+    from rich.text import Text
+
+    from service import exports
+    from service.screens import results_table
+
+    console = screen()
+    n_candidates = len(table["params"])
+    title = Text.assemble((f"Job {job.id} · {job.name}", "bold"))
+    done = job.n_done + job.n_failed
+    if partial:
+        title.append(f" · {job.state}, {done} of {job.n_tasks} folds: partial results", "yellow")
+    elif job.n_failed:
+        title.append(f" · {job.n_failed} of {job.n_tasks} fits failed", "red")
+    console.print(title, "", sep="\n")
+    if not n_candidates:
+        console.print("No candidates yet.")
+        return
+    metric = job.chosen_metric
+    metrics = [metric, *(other for other in job.metrics if other != metric)]
+    console.print(results_table(table, exports.top(table, n, metric), metrics))
+    if n_candidates > n:
+        console.print(
+            Text(f"\n{n} of {n_candidates} candidates; all: foldq results {job.id} --csv", "dim")
+        )
+
+
+def history(
+    ctx: typer.Context,
+    spool: Spool = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="In this state; can be repeated.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Pattern of the name: 'digits-*'.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="With this tag; repeated: with all.")
+    ] = None,
+    estimator: Annotated[str | None, typer.Option(help="Part or pattern: SVC.")] = None,
+    data: Annotated[str | None, typer.Option(help="Part or pattern of the data's name.")] = None,
+    since: Annotated[str | None, typer.Option(help="Submitted since: 7d, 12h, 2026-03-01.")] = None,
+    until: Annotated[str | None, typer.Option(help="Submitted before, likewise.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Best score at least.")] = None,
+    max_score: Annotated[float | None, typer.Option(help="Best score at most.")] = None,
+    sort: Annotated[
+        str, typer.Option(help="id, name, score, submitted or duration; -score: largest first.")
+    ] = "-id",
+    limit: Annotated[int | None, typer.Option("-n", "--limit", min=1, help="At most N.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find jobs, past and present.
+
+    For example:
+      foldq history --since 7d --sort -score -n 5
+      foldq history --state failed --state cancelled
+      foldq history --estimator SVC --min-score 0.95 --json
+    """
+    from schemas.lifecycle import JobState
+    from schemas.problems import nearest
+    from service.history import Query, find_jobs, parse_moment, parse_sort
+    from service.history import as_json as job_json
+    from service.jsontext import document
+    from service.screens import history_table
+
+    now = datetime.now(UTC)
+    for given in state or ():
+        if given not in list(JobState):
+            close = nearest(given, list(JobState))
+            stop(
+                ExitCode.USAGE,
+                f"There is no state {given!r}." + (f" Did you mean {close}?" if close else ""),
+                "The states are: " + ", ".join(JobState),
+            )
+    try:
+        key, descending = parse_sort(sort)
+        query = Query(
+            states=tuple(map(JobState, state or ())),
+            name=name,
+            tags=tuple(tag or ()),
+            estimator=estimator,
+            data=data,
+            since=None if since is None else parse_moment(since, now),
+            until=None if until is None else parse_moment(until, now),
+            min_score=min_score,
+            max_score=max_score,
+            sort=key,
+            descending=descending,
+            limit=limit,
+        )
+    except ValueError as error:
+        stop(ExitCode.USAGE, str(error))
+    settings = settings_of(ctx, spool)
+    with records_of(settings) as records:
+        jobs = find_jobs(records, query, now)
+        if as_json:
+            print_json(document(jobs=[job_json(records, job, now) for job in jobs]))
+            return
+    console = screen()
+    if jobs:
+        console.print(history_table(jobs, now, wide=console.width >= 110))
+    else:
+        plain = Query(sort=query.sort, descending=query.descending, limit=query.limit)
+        narrowed = query != plain
+        tell("No job fits." if narrowed else "There are no jobs yet.")
+
+
+def engines(
+    ctx: typer.Context,
+    spool: Spool = None,
+    everything: Annotated[bool, typer.Option("--all", help="All engines that ever were.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the engines: where they run, what is at them, and why the past ones left.
+
+    For example:
+      foldq engines
+      foldq engines --json | jq '.engines[] | select(.left_at == null)'
+    """
+    from service import lives
+    from service.jsontext import document
+    from service.screens import engines_table
+
+    settings = settings_of(ctx, spool)
+    now = datetime.now(UTC)
+    with records_of(settings) as records:
+        found = lives.engines(records)
+        at_engine = defaultdict(list)
+        for load in lives.loads(records):
+            at_engine[load.engine_id].append(load)
+    if not everything:
+        live = [engine for engine in found if engine.is_live]
+        found = live + [engine for engine in found if not engine.is_live][:RECENT_ENGINES]
+    if as_json:
+        listed = [
+            {
+                **asdict(engine),
+                "state": "live" if engine.is_live else "left",
+                "running": [asdict(load) for load in at_engine[engine.id]],
+            }
+            for engine in found
+        ]
+        print_json(document(engines=listed))
+    elif found:
+        screen().print(engines_table(found, at_engine, now))
+    else:
+        tell("No engine has joined yet.")
+
+
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors.
+
+    For example:
+      foldq schema > foldq.schema.json
+      # then, in VS Code's settings: "yaml.schemas": {"foldq.schema.json": "spool/incoming/*"}
+    """
+    from schemas.job import json_schema
+
+    print_json(json_schema())

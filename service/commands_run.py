@@ -1,0 +1,233 @@
+"""The commands that bring searches in: serve, run, submit, validate."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.options import AsJson, Spool, settings_of
+from service.terminal import ExitCode, print_json, screen, stop, tell
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+    from service.records import Job
+    from service.submission import Submission
+    from service.validation import Verdict
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Job files.")]
+Engines = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Local engines; default: one for each CPU.")
+]
+
+
+def serve(
+    ctx: typer.Context,
+    spool: Spool = None,
+    engines: Engines = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when nothing waits and nothing runs.")
+    ] = False,
+) -> None:
+    """Run the scheduler on a spool: take job files, compute, record, until told to stop.
+
+    What an earlier scheduler left unfinished goes on by itself. The first Ctrl-C or SIGTERM lets
+    running folds finish, the second stops at once; neither loses what is recorded.
+
+    For example:
+      foldq serve
+      foldq serve --spool /data/searches --engines 8
+      foldq serve --until-idle
+    """
+    from service import daemon
+
+    daemon.serve(settings_of(ctx, spool, engines=engines), until_idle=until_idle)
+
+
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The job file.")],
+    spool: Spool = None,
+    engines: Engines = None,
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Submit under another name.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one search from its file to its best model, with a scheduler of its own.
+
+    Where a scheduler runs on the spool already, the search is submitted to it. After Ctrl-C
+    nothing recorded is lost: run it again, or `foldq serve`, and the search goes on.
+
+    For example:
+      foldq run examples/digits-svc.yaml
+      foldq run examples/digits-svc.yaml --engines 4 --spool /tmp/spool
+    """
+    from service.lock import holder
+    from service.own_scheduler import OwnScheduler
+    from service.submission import hand_in
+
+    settings = settings_of(ctx, spool, engines=engines)
+    (verdict,) = _judged([file], settings, name)
+    submission = hand_in(settings, verdict, name)
+    _tell_submission(settings, submission)
+    job = submission.job
+    if job is None or not job.state.is_final:
+        if holder(settings.spool) is not None:
+            tell(f"A scheduler runs on {settings.spool} already; it does the work.")
+            job = _follow(settings, submission)
+        else:
+            with OwnScheduler(settings) as scheduler:
+                job = _follow(settings, submission, scheduler)
+    _print_outcome(settings, job, as_json=as_json)
+    if job.state != "completed":
+        raise typer.Exit(int(ExitCode.JOB_FAILED))
+
+
+def submit(
+    ctx: typer.Context,
+    files: Files,
+    spool: Spool = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Submit under another name: a job of its own."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow until the jobs have ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check job files and hand them to the spool; a scheduler need not run yet.
+
+    Nothing is handed in when one of the files is invalid. With --wait the command ends with 1 if
+    a job failed or was cancelled.
+
+    For example:
+      foldq submit examples/digits-svc.yaml
+      foldq submit examples/digits-svc.yaml --as digits-again --wait
+    """
+    from service.jsontext import document
+    from service.lock import holder
+    from service.submission import await_job, hand_in
+
+    if name is not None and len(files) > 1:
+        stop(ExitCode.USAGE, "--as names one file, but several are given.", "Submit them in turn.")
+    settings = settings_of(ctx, spool)
+    verdicts = _judged(files, settings, name)
+    submissions = [hand_in(settings, verdict, name) for verdict in verdicts]
+    is_served = holder(settings.spool) is not None
+    if is_served:
+        submissions = [await_job(settings, submission) for submission in submissions]
+    for submission in submissions:
+        _tell_submission(settings, submission)
+    if not is_served and any(s.job is None or not s.job.state.is_final for s in submissions):
+        tell(f"No scheduler is running on {settings.spool}. To start one: foldq serve")
+    if wait:
+        jobs = [_follow(settings, submission) for submission in submissions]
+        for job in jobs if not as_json else ():
+            _print_outcome(settings, job, as_json=False)
+    if as_json:
+        submissions = [submission.again(settings) for submission in submissions]
+        print_json(document(submitted=[submission.to_dict() for submission in submissions]))
+    if wait and any(job.state != "completed" for job in jobs):
+        raise typer.Exit(int(ExitCode.JOB_FAILED))
+
+
+def validate(
+    ctx: typer.Context,
+    files: Files,
+    spool: Spool = None,
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Do not load the data: faster, but sees less.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check job files without running them, and count their fits. Ends with 3 if one is invalid.
+
+    For example:
+      foldq validate examples/*.yaml
+      foldq validate --no-data job.yaml --json | jq '.files[0].problems'
+    """
+    from service.jsontext import document
+    from service.validation import judge, verdict_screen
+
+    settings = settings_of(ctx, spool)
+    verdicts = []
+    for file in files:
+        verdict = judge(file, settings, data=not no_data)
+        verdicts.append(verdict)
+        if not as_json:
+            screen().print(verdict_screen(verdict))
+    if as_json:
+        print_json(document(files=[verdict.to_dict() for verdict in verdicts]))
+    if not all(verdict.is_valid for verdict in verdicts):
+        raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
+
+
+def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[Verdict]":
+    """Check the files as `validate --no-data` does; end the command if one is invalid."""
+    from service.submission import name_in_spool
+    from service.terminal import messages
+    from service.validation import judge, verdict_screen
+
+    verdicts = [judge(file, settings, name=name_in_spool(file, name), data=False) for file in files]
+    invalid = [verdict for verdict in verdicts if not verdict.is_valid]
+    for verdict in invalid:
+        messages().print(verdict_screen(verdict))
+    if invalid:
+        tell("Nothing was submitted.")
+        raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
+    return verdicts
+
+
+def _tell_submission(settings: "Settings", submission: "Submission") -> None:
+    job = submission.job
+    if submission.already and job is not None:
+        tell(
+            f"{submission.file_name} is already job {job.id} ({job.state}); nothing was submitted."
+            " To run it again: --as NEWNAME"
+        )
+    elif job is not None:
+        tell(f"Submitted {submission.file_name} as job {job.id}.")
+    else:
+        tell(f"Submitted {submission.file_name} to {settings.spool / 'incoming'}.")
+    if submission.same_content_as is not None and not submission.already:
+        tell(f"Note: job {submission.same_content_as} has the same content under another name.")
+
+
+def _follow(settings: "Settings", submission: "Submission", scheduler: object = None) -> "Job":
+    """Follow a submission until its job has ended."""
+    from service.lock import holder
+    from service.own_scheduler import OwnScheduler
+    from service.submission import await_job
+    from service.terminal import messages
+    from service.watching import Follower
+
+    def is_served() -> bool:
+        own = isinstance(scheduler, OwnScheduler) and scheduler.is_alive
+        return own or holder(settings.spool) is not None
+
+    try:
+        submission = await_job(settings, submission, is_served=is_served)
+        assert submission.job is not None
+        follower = Follower(settings.database_path, [submission.job.id], messages(), is_served)
+        (job,) = follower.follow()
+    except KeyboardInterrupt:
+        tell("\nStopping. What is recorded stays; to go on: foldq serve")
+        raise typer.Exit(130) from None
+    return job
+
+
+def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from service.history import as_json as job_json
+    from service.jsontext import document
+    from service.records import open_records
+    from service.screen_show import best_lines
+
+    if as_json:
+        with open_records(settings.database_path) as records:
+            print_json(document(**job_json(records, job, datetime.now(UTC))))
+    elif job.state == "completed":
+        screen().print(best_lines(job, settings.spool / "results" / str(job.id)))
+    else:
+        tell(f"Job {job.id} {job.state}: {job.reason or 'no reason recorded'}")
+        tell(f"To see more: foldq show {job.id}")

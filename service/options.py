@@ -1,0 +1,29 @@
+"""Options that several commands share, and the settings that follow from them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+
+Spool = Annotated[
+    Path | None,
+    typer.Option("--spool", metavar="DIR", help="The spool; else FOLDQ_SPOOL, else ./spool."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's number.")]
+
+
+def settings_of(ctx: typer.Context, spool: Path | None, **flags: Any) -> "Settings":
+    """Give the settings of the spool named after the command, else before it, else by default.
+
+    Raises
+    ------
+    schemas.settings.InvalidSettings
+    """
+    from schemas.settings import Settings
+
+    before: Path | None = ctx.obj
+    return Settings.load(spool if spool is not None else before, **flags)

@@ -1,0 +1,74 @@
+"""The numbers by which the scheduler core decides."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The core's numbers.
+
+    Attributes
+    ----------
+    batch_seconds : float
+        Running time a batch aims at: long enough that dispatch costs little, short enough that
+        little is lost with an engine.
+    window : int
+        Batches in flight per engine: one running, the rest waiting so that it never idles.
+    max_batch : int
+        Folds in one batch at most.
+    page : int
+        Fold tasks of one job held in memory; more are read when half of them are gone.
+    kill_grace : float
+        Seconds past a time limit before the engine is ended: the engine's own timer comes first.
+    cancel_grace : float
+        Seconds an interrupted engine has to stop working for a job that was given up.
+    respawn_backoff : float
+        Seconds before a replacement is started when engines keep dying without finishing a batch;
+        doubles up to `respawn_backoff_max`. The first replacement starts at once.
+    """
+
+    batch_seconds: float = 0.25
+    window: int = 2
+    max_batch: int = 500
+    page: int = 4000
+    kill_grace: float = 1.0
+    cancel_grace: float = 5.0
+    respawn_backoff: float = 1.0
+    respawn_backoff_max: float = 60.0
+
+    def batch_size(self, fold_seconds: float | None, n_waiting: int, n_engines: int) -> int:
+        """Return how many folds fill a batch's time; fewer towards the end, to end together.
+
+        Parameters
+        ----------
+        fold_seconds : float or None
+            What a fold costs. While that is unknown one fold goes out to learn it.
+        n_waiting : int
+            Folds of the job that are still to be sent.
+        n_engines : int
+            Engines that the job may use.
+        """
+        if fold_seconds is None:
+            return 1
+        filling = int(self.batch_seconds / max(fold_seconds, 1e-6))
+        share = ceil(n_waiting / (self.window * max(n_engines, 1)))
+        return max(1, min(filling, share, self.max_batch))
+
+    def respawn_seconds(self, losses_in_a_row: int) -> float:
+        """Return how long to wait before another engine is started."""
+        if losses_in_a_row <= 1:
+            return 0.0
+        wait = self.respawn_backoff * 2.0 ** min(losses_in_a_row - 2, 30)
+        return min(wait, self.respawn_backoff_max)
+
+
+def backoff_seconds(retry_backoff: float, n_attempts: int, task_id: int) -> float:
+    """Seconds to wait before attempt `n_attempts + 1`: doubling, with up to 25 % jitter.
+
+    The jitter is drawn from the task's own number, so that tasks that failed together do not come
+    back together and the core still gives the same answer every time.
+    """
+    spread = sha256(f"{task_id}:{n_attempts}".encode()).digest()[0] / 255
+    return float(retry_backoff * 2 ** (n_attempts - 1) * (1 + 0.25 * spread))

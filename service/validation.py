@@ -1,0 +1,177 @@
+"""What `foldq validate` and `foldq submit` find out about a job file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.problems import InvalidJob, Problem
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from schemas.job import JobSpec
+    from schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found out about one job file.
+
+    Attributes
+    ----------
+    content : bytes
+        Of the file, as read once; empty when it cannot be read.
+    problems : tuple of Problem
+        Errors and warnings; only errors make a file invalid.
+    n_candidates, n_splits : int or None
+        None where only the data can tell and they were not looked at. The candidates of
+        successive halving are counted over all iterations.
+    """
+
+    file: str
+    content: bytes = b""
+    spec: "JobSpec | None" = None
+    problems: tuple[Problem, ...] = ()
+    n_candidates: int | None = None
+    n_splits: int | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether foldq would take the file."""
+        return not any(problem.is_error for problem in self.problems)
+
+    @property
+    def n_fits(self) -> int | None:
+        """Folds to compute; the refit at the end is not counted."""
+        if self.n_candidates is None or self.n_splits is None:
+            return None
+        return self.n_candidates * self.n_splits
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the verdict as JSON values."""
+        return {
+            "file": self.file,
+            "valid": self.is_valid,
+            "name": self.spec.name if self.spec else None,
+            "n_candidates": self.n_candidates,
+            "n_splits": self.n_splits,
+            "n_fits": self.n_fits,
+            "problems": [p.to_dict() for p in self.problems if p.is_error],
+            "warnings": [p.to_dict() for p in self.problems if not p.is_error],
+        }
+
+
+def judge(path: Path, settings: "Settings", *, name: str | None = None, data: bool) -> Verdict:
+    """Check one job file, all its problems at once.
+
+    Parameters
+    ----------
+    name : str, optional
+        What the file is to be called; its own name by default.
+    data : bool
+        Load the data too: some problems only the data show, such as more folds than members
+        of a class.
+    """
+    from service import jobfile
+
+    try:
+        content = jobfile.read_job_file(path)
+    except InvalidJob as invalid:
+        return Verdict(str(path), problems=invalid.problems)
+    try:
+        spec = jobfile.parse(content, name or path.name)
+    except InvalidJob as invalid:
+        return Verdict(str(path), content, problems=invalid.problems)
+    problems: Sequence[Problem] = jobfile.check(spec, settings)
+    if any(problem.is_error for problem in problems) or not data:
+        counts = _counts_without_data(spec, settings) if not data else (None, None)
+        return Verdict(str(path), content, spec, tuple(problems), *counts)
+    try:
+        n_candidates, n_splits, warnings = _examine(spec, settings)
+    except InvalidJob as invalid:
+        return Verdict(str(path), content, spec, (*problems, *invalid.problems))
+    return Verdict(str(path), content, spec, (*problems, *warnings), n_candidates, n_splits)
+
+
+def _counts_without_data(spec: "JobSpec", settings: "Settings") -> tuple[int | None, int | None]:
+    from service import planner
+    from workers.catalog import Catalog
+
+    n_splits: int | None
+    if isinstance(spec.cv, int):
+        n_splits = spec.cv
+    else:
+        try:
+            splitter = Catalog(settings.catalog.estimators).cv(spec)
+            n_splits = int(splitter.get_n_splits())  # type: ignore[attr-defined]
+        except (TypeError, ValueError, AttributeError):  # it needs the data to tell
+            n_splits = None
+    return planner.count(spec.search), n_splits
+
+
+def _examine(spec: "JobSpec", settings: "Settings") -> tuple[int | None, int, tuple[Problem, ...]]:
+    """Load the data; give the number of candidates and of splits, and scikit-learn's warnings."""
+    from schemas.task import Prepared
+    from service import planner
+    from workers.catalog import Catalog
+    from workers.data import examine
+
+    examined = examine(spec, Catalog(settings.catalog.estimators), settings.all_data_roots)
+    n_splits = len(examined.splits)
+    prepared = Prepared(
+        fingerprint="",
+        splits="",
+        n_samples=examined.dataset.n_samples,
+        n_features=None,
+        n_splits=n_splits,
+        n_classes=examined.n_classes,
+        is_classifier=examined.classifier,
+        min_train_size=examined.min_train_size,
+        versions={},
+    )
+    return planner.count(spec.search, prepared), n_splits, examined.warnings
+
+
+def verdict_screen(verdict: Verdict) -> "RenderableType":
+    """Give a verdict for people: one line when all is well, else every problem with its way out."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    problems = [Padding(problem_text(problem), (0, 0, 0, 2)) for problem in verdict.problems]
+    if not verdict.is_valid:
+        n = sum(problem.is_error for problem in verdict.problems)
+        head = Text.assemble(
+            ("✗ ", "bold red"), (verdict.file, "bold"), f": {n} problem{'' if n == 1 else 's'}"
+        )
+        return Group(head, *problems)
+    n_candidates = "?" if verdict.n_candidates is None else f"{verdict.n_candidates:,}"
+    n_splits = "?" if verdict.n_splits is None else f"{verdict.n_splits:,}"
+    count = f"{n_candidates} candidates × {n_splits} splits"
+    count += (
+        f" = {verdict.n_fits:,} fits" if verdict.n_fits is not None else " (the data will tell)"
+    )
+    head = Text.assemble(("✓ ", "bold green"), (verdict.file, "bold"), ": valid, ", count)
+    return Group(head, *problems)
+
+
+def problem_text(problem: Problem) -> "RenderableType":
+    """Give a problem in lines: where and what, then what was given, expected, meant, and to do."""
+    from rich.text import Text
+
+    place = problem.where + (f" (line {problem.line})" if problem.line is not None else "")
+    text = Text()
+    if place:
+        text.append(f"{place}: ", style="bold cyan" if problem.is_error else "bold yellow")
+    text.append(("" if problem.is_error else "warning: ") + problem.message)
+    for label, value in (
+        ("given", problem.given),
+        ("expected", problem.expected),
+        ("did you mean", problem.nearest and f"{problem.nearest}?"),
+        ("→", problem.hint),
+    ):
+        if value:
+            text.append(f"\n  {label} ", style="dim")
+            text.append(value)
+    return text

@@ -1,0 +1,131 @@
+"""Follow jobs until they end, through the records alone: live on a terminal, in lines elsewhere."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.lifecycle import FINAL_JOB_STATES, JobState
+from service.history import Progress, Query, find_jobs, progress
+from service.records import Job, NoRecords, open_records
+from service.screens import jobs_table
+from service.terminal import clock, duration, score
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Between two looks at the records (seconds).
+POLL = 0.25
+#: A scheduler that is being restarted may be away for this long (seconds).
+PATIENCE = 5.0
+#: Between two lines about the same job in a pipe, unless its state changes (seconds).
+LINE_EVERY = 1.0
+
+UNFINISHED = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
+
+
+class Unserved(RuntimeError):
+    """Nothing works on the jobs: no scheduler holds the spool."""
+
+
+@dataclass
+class Follower:
+    """Follows some jobs, or every unfinished one.
+
+    Parameters
+    ----------
+    database : Path
+        The records; they need not exist yet.
+    job_ids : sequence of int or None
+        None: whatever is unfinished, jobs that come meanwhile included.
+    console : Console
+    is_served : callable
+        Whether some scheduler works on the jobs.
+    """
+
+    database: Path
+    job_ids: Sequence[int] | None
+    console: "Console"
+    is_served: Callable[[], bool]
+    _told: dict[int, tuple[JobState, int, float]] = field(default_factory=dict)
+    _seen: set[int] = field(default_factory=set)
+
+    def follow(self) -> list[Job]:
+        """Show progress until all the jobs have ended; give them as they ended.
+
+        Raises
+        ------
+        Unserved
+            No scheduler has held the spool for `PATIENCE` seconds.
+        """
+        if not self.console.is_terminal:
+            return self._follow(lambda lines: self._print_changes(lines))
+        from rich.live import Live
+
+        with Live(console=self.console, auto_refresh=False) as live:
+            return self._follow(
+                lambda lines: live.update(jobs_table(lines, bars=True), refresh=True)
+            )
+
+    def _follow(self, show: Callable[[list[Progress]], None]) -> list[Job]:
+        served_until = time.monotonic() + PATIENCE
+        while True:
+            lines = self._look()
+            show(lines)
+            if all(line.job.state.is_final for line in lines) and (
+                self.job_ids is None or len(lines) == len(self.job_ids)
+            ):
+                return [line.job for line in lines]
+            if self.is_served():
+                served_until = time.monotonic() + PATIENCE
+            elif time.monotonic() > served_until:
+                raise Unserved
+            time.sleep(POLL)
+
+    def _look(self) -> list[Progress]:
+        now = datetime.now(UTC)
+        try:
+            with open_records(self.database) as records:
+                if self.job_ids is None:
+                    unfinished = find_jobs(records, Query(states=UNFINISHED), now)
+                    self._seen.update(job.id for job in unfinished)
+                    wanted = self._seen
+                else:
+                    wanted = set(self.job_ids)
+                jobs = find_jobs(records, Query(ids=tuple(sorted(wanted))), now) if wanted else []
+                return [progress(records, job, now) for job in jobs]
+        except NoRecords:
+            return []
+
+    def _print_changes(self, lines: list[Progress]) -> None:
+        for line in lines:
+            job, moment = line.job, time.monotonic()
+            finished = job.n_done + job.n_failed
+            percent = 100 * finished // job.n_tasks if job.n_tasks else 0
+            told = self._told.get(job.id)
+            if told is not None:
+                state, told_percent, when = told
+                moved = percent != told_percent and moment - when >= LINE_EVERY
+                if job.state == state and not moved:
+                    continue
+            self._told[job.id] = (job.state, percent, moment)
+            self.console.print(progress_line(line), markup=False)
+
+
+def progress_line(line: Progress) -> str:
+    """Say in one line how far a job is, for logs."""
+    job = line.job
+    now = datetime.now(UTC)
+    parts = [f"{clock(now, now)}  job {job.id} {job.name}: {job.state}"]
+    if job.n_tasks:
+        failed = f" ({job.n_failed} failed)" if job.n_failed else ""
+        parts.append(f"{job.n_done + job.n_failed}/{job.n_tasks} folds{failed}")
+    if line.best_score is not None:
+        parts.append(f"best {score(line.best_score)}")
+    if line.time_left:
+        parts.append(f"{duration(line.time_left)} left")
+    if job.reason and job.state.is_final:
+        parts.append(job.reason)
+    return ", ".join(parts)

@@ -1,0 +1,233 @@
+"""Check the objects that a job file spells: that the names exist and the parameters are theirs."""
+
+from collections.abc import Collection, Iterator, Mapping
+from inspect import Parameter, signature
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from schemas.problems import Problem, join, nearest, shown
+from schemas.settings import Limits
+from schemas.values import grammar_key
+from workers import forbidden, names
+from workers.catalog import Catalog, UnknownNameError
+from workers.constraints import violation
+from workers.spelling import NAMED_LISTS
+
+#: What may stand in the place of a step.
+PLACEHOLDERS = ("passthrough", "drop")
+
+
+class ObjectChecker:
+    """Collects what is wrong with the objects of one job.
+
+    Attributes
+    ----------
+    problems : list of Problem
+        In the order in which they were met.
+    """
+
+    def __init__(self, catalog: Catalog, limits: Limits) -> None:
+        self.catalog = catalog
+        self.limits = limits
+        self.problems: list[Problem] = []
+
+    def built(self, value: JsonValue, where: str) -> Any | None:
+        """Check an object, spelled out, and return it built; None when something is wrong."""
+        n_before = len(self.problems)
+        self.visit(value, where)
+        if len(self.problems) > n_before:
+            return None
+        try:
+            return self.catalog.build(value)
+        except Exception as error:  # whatever an object says about its own parameters
+            name = cast(Mapping[str, JsonValue], value)["$type"]
+            self.problems.append(
+                Problem(
+                    where, f"{name} does not take these parameters: {error}", given=shown(value)
+                )
+            )
+            return None
+
+    def visit(self, value: JsonValue, where: str) -> None:
+        """Check a value, spelled out, and everything within it."""
+        if isinstance(value, list):
+            for i, item in enumerate(value):
+                self.visit(item, f"{where}[{i}]")
+        elif isinstance(value, dict):
+            key = grammar_key(value)
+            if key == "$type":
+                self._visit_object(value, where)
+            elif key == "$tuple":
+                self.visit(value["$tuple"], where)
+            elif key == "$dict":
+                self.visit(value["$dict"], where)
+            elif key == "$function":
+                self._check_listed(value["$function"], names.FUNCTIONS, "function", where)
+            elif key == "$dtype":
+                self._check_listed(value["$dtype"], names.DTYPES, "dtype", where)
+            elif key is None:
+                for name, item in value.items():
+                    self.visit(item, join(where, name))
+
+    def _check_listed(self, name: JsonValue, valid: Any, what: str, where: str) -> None:
+        if name not in valid:
+            self.problems.append(
+                Problem(
+                    where,
+                    f"There is no {what} {shown(name)} for job files.",
+                    expected="one of " + ", ".join(valid),
+                    nearest=nearest(name, valid),
+                )
+            )
+
+    def _visit_object(self, value: dict[str, JsonValue], where: str) -> None:
+        name = str(value["$type"])
+        if (refused := forbidden.class_problem(name, where)) is not None:
+            self.problems.append(refused)
+            return
+        try:
+            kind = self.catalog.find(name)
+        except UnknownNameError as error:
+            self.problems.append(self._unknown(name, where, error))
+            return
+        self._check_parameters(kind, name, value, where)
+
+    def _unknown(self, name: str, where: str, error: UnknownNameError) -> Problem:
+        if name in self.catalog.extra:
+            return Problem(where, f"{error}.", given=name, hint="Ask the operator of the spool.")
+        valid = self.catalog.estimator_names | names.TYPES.keys()
+        hint = None
+        if "." in name:
+            hint = "Classes are named without their module; others the operator lists by name."
+        return Problem(
+            where,
+            f"There is no estimator {shown(name)}.",
+            given=name,
+            nearest=nearest(name.rpartition(".")[2], valid),
+            hint=hint,
+        )
+
+    def _check_parameters(
+        self, kind: Any, name: str, value: dict[str, JsonValue], where: str
+    ) -> None:
+        known = parameters_of(kind)
+        for param, item in value.items():
+            if param == "$type":
+                continue
+            place = join(where, param)
+            if known is not None and param not in known:
+                self.problems.append(unknown_parameter(param, list(known), name, place))
+                continue
+            self.check_value(kind, name, param, item, place)
+        if known is not None:
+            self.problems += [
+                Problem(where, f"{name} needs the parameter {param}.")
+                for param, spec in known.items()
+                if spec.default is Parameter.empty and param not in value
+            ]
+
+    def check_value(
+        self, owner: Any, owner_name: str, param: str, value: JsonValue, where: str
+    ) -> bool:
+        """Check one parameter's value, spelled out; return whether it is fine."""
+        n_before = len(self.problems)
+        self.problems += forbidden.value_problems(param, value, where, self.limits)
+        if len(self.problems) > n_before:
+            return False
+        self.visit(value, where)
+        if param in NAMED_LISTS and len(self.problems) == n_before:
+            self.problems += _named_list_problems(param, value, where, self.catalog.estimator_names)
+        if len(self.problems) == n_before and (
+            broken := self.broken_rule(owner, owner_name, param, value, where)
+        ):
+            self.problems.append(broken)
+        return len(self.problems) == n_before
+
+    def broken_rule(
+        self, owner: Any, owner_name: str, param: str, value: JsonValue, where: str
+    ) -> Problem | None:
+        """Return how a value breaks scikit-learn's rule for the parameter, if it does."""
+        try:
+            built = self.catalog.build_params({param: value})[param]
+        except Exception:  # told by built(), with the object that it belongs to
+            return None
+        found = violation(owner, param, built)
+        if found is None:
+            return None
+        return Problem(
+            where,
+            f"{owner_name} does not take {shown(value)} for {param}.",
+            given=shown(value),
+            expected=found.expected,
+            nearest=found.nearest or self._nearest_estimator(param, value),
+        )
+
+    def _nearest_estimator(self, param: str, value: JsonValue) -> str | None:
+        if isinstance(value, str) and param in ("estimator", "regressor", "transformer"):
+            return nearest(value, self.catalog.estimator_names)
+        return None
+
+
+def parameters_of(kind: Any) -> dict[str, Parameter] | None:
+    """Return the parameters that a class or function names, or None when it takes any."""
+    try:
+        found = signature(kind).parameters
+    except (TypeError, ValueError):
+        return None
+    kinds = {param.kind for param in found.values()}
+    if Parameter.VAR_KEYWORD in kinds or Parameter.VAR_POSITIONAL in kinds:
+        return None
+    return dict(found)
+
+
+def unknown_parameter(param: str, valid: list[str], owner: str, where: str) -> Problem:
+    """Return the problem of a parameter that its object does not have."""
+    listed = ", ".join(valid[:20]) + (", …" if len(valid) > 20 else "")
+    return Problem(
+        where,
+        f"{owner} has no parameter {shown(param)}.",
+        given=param,
+        expected=f"one of {listed}" if valid else "no parameters",
+        nearest=nearest(param, valid),
+    )
+
+
+def _named_list_problems(
+    param: str, value: JsonValue, where: str, valid: Collection[str]
+) -> Iterator[Problem]:
+    """Yield what is wrong with the form of a pipeline's steps and their like."""
+    n = 3 if param == "transformers" else 2
+    form = "[name, estimator, columns]" if n == 3 else "[name, estimator]"
+    if not isinstance(value, list) or not value:
+        yield Problem(where, f"{param} is a list of {form}.", given=shown(value))
+        return
+    seen: set[str] = set()
+    for i, entry in enumerate(value):
+        parts = entry.get("$tuple") if isinstance(entry, dict) else entry
+        place = f"{where}[{i}]"
+        if not isinstance(parts, list) or len(parts) != n or not isinstance(parts[0], str):
+            yield Problem(place, f"Each of the {param} is {form}.", given=shown(parts))
+            continue
+        name, estimator = parts[0], parts[1]
+        if not name or "__" in name:
+            yield Problem(place, "A step's name holds no double underscore.", given=shown(name))
+        elif name in seen:
+            yield Problem(place, "Two steps have the same name.", given=shown(name))
+        seen.add(name)
+        if estimator is not None and estimator not in PLACEHOLDERS:
+            yield from not_an_estimator(estimator, place, valid)
+
+
+def not_an_estimator(value: JsonValue, where: str, valid: Collection[str]) -> Iterator[Problem]:
+    """Yield the problem of a value, spelled out, that stands where an estimator does."""
+    name = value.get("$type") if isinstance(value, dict) else value
+    if isinstance(value, dict) and name in valid:
+        return
+    yield Problem(
+        where,
+        f"There is no estimator {shown(name)}.",
+        given=shown(name),
+        expected="the name of an estimator, or a mapping with $type and its parameters",
+        nearest=nearest(name, valid),
+    )

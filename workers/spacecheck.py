@@ -1,0 +1,268 @@
+"""Check a search space against the estimator that it varies."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from pydantic import JsonValue
+
+from schemas import values
+from schemas.problems import Problem, join, nearest, shown
+from schemas.search import SearchSpec, Space
+from schemas.settings import Limits
+from workers import forbidden
+from workers.catalog import Catalog
+from workers.objectcheck import PLACEHOLDERS, ObjectChecker, not_an_estimator
+
+#: Values of one parameter that are looked at one by one; the rest of a long range is like them.
+LOOKED_AT = 1_000
+
+
+def space_problems(
+    catalog: Catalog, search: SearchSpec, estimator: Any, limits: Limits
+) -> list[Problem]:
+    """Return what is wrong with the search space and what else names the estimator's parameters.
+
+    A value that scikit-learn refuses is a warning as long as another value of the parameter is
+    fine: the candidate fails and is scored `error_score`, as in `GridSearchCV`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Built; its `get_params(deep=True)` tells what may be varied.
+    """
+    problems: list[Problem] = []
+    for i, space in enumerate(search.spaces):
+        where = "search.space" if isinstance(search.space, dict) else f"search.space[{i}]"
+        problems += _SpaceChecker(catalog, space, estimator, limits).check(where)
+    problems += _resource_problems(search, estimator)
+    return problems
+
+
+class _SpaceChecker:
+    """Checks one mapping of a search space."""
+
+    def __init__(self, catalog: Catalog, space: Space, estimator: Any, limits: Limits) -> None:
+        self.catalog = catalog
+        self.space = space
+        self.limits = limits
+        self.estimator = estimator
+        self.params: dict[str, Any] = estimator.get_params(deep=True)
+        self._alternatives: dict[str, list[Any]] = {}
+
+    def check(self, where: str) -> list[Problem]:
+        problems: list[Problem] = []
+        # Shorter keys first: what replaces a step is known before the parameters of that step.
+        for key in sorted(self.space, key=lambda key: (key.count("__"), key)):
+            problems += self._check_key(key, join(where, key))
+        return problems
+
+    def _check_key(self, key: str, where: str) -> Iterator[Problem]:
+        owners = self._owners(key)
+        if not owners:
+            yield self._no_such_parameter(key, where)
+            return
+        value = self.space[key]
+        if values.is_distribution(value):
+            yield from self._check_ends(key, value, owners, where)
+        else:
+            yield from self._check_listed(key, values.expand(value), owners, where)
+
+    def _owners(self, key: str) -> list[Any]:
+        """Return the objects whose parameter the last part of a key is.
+
+        More than one when a step on the way is itself varied: then `svc__C` need be a parameter
+        of one of the alternatives only, as scikit-learn finds out when it sets the parameters.
+        """
+        for end in _prefixes(key):
+            if end in self.space:
+                rest = key[len(end) + 2 :]
+                found = [
+                    _at(alternative, rest.rpartition("__")[0])
+                    for alternative in self._replacements(end)
+                    if rest in alternative.get_params(deep=True)
+                ]
+                if found:
+                    return found
+        if key in self.params:
+            return [_at(self.estimator, key.rpartition("__")[0])]
+        return []
+
+    def _replacements(self, key: str) -> list[Any]:
+        """Return the estimators that the space puts in the place of a step."""
+        if key not in self._alternatives:
+            value = self.space[key]
+            listed = [] if values.is_distribution(value) else values.expand(value)
+            built = []
+            for item in listed[:LOOKED_AT]:
+                checker = ObjectChecker(self.catalog, self.limits)
+                spelled = self.catalog.spell_out(key, item)
+                if isinstance(spelled, dict) and "$type" in spelled:
+                    built.append(checker.built(spelled, key))
+            self._alternatives[key] = [item for item in built if hasattr(item, "get_params")]
+        return self._alternatives[key]
+
+    def _no_such_parameter(self, key: str, where: str) -> Problem:
+        # A parameter of a step is often given without the step: `C` for `svc__C`.
+        below = [param for param in self.params if param.rpartition("__")[2] == key]
+        close = below[0] if below else nearest(key, self.params)
+        step = next((p for p in _prefixes(key) if p in self.params), None)
+        owner = self.params[step] if step is not None else self.estimator
+        known = _parameter_names(owner)
+        return Problem(
+            where,
+            f"{type(owner).__name__} has no parameter {shown(key[len(step) + 2 :] if step else key)}.",
+            given=key,
+            expected="one of " + ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+            if known
+            else None,
+            nearest=close,
+        )
+
+    def _check_listed(
+        self, key: str, listed: list[JsonValue], owners: list[Any], where: str
+    ) -> Iterator[Problem]:
+        softened: list[Problem] = []
+        n_broken = 0
+        param = key.rpartition("__")[2]
+        replaces = hasattr(self.params.get(key), "get_params") or self._is_step(key)
+        numbers = listed[:LOOKED_AT] if len(listed) > LOOKED_AT else listed
+        for i, item in enumerate(numbers):
+            place = f"{where}[{i}]"
+            spelled = self.catalog.spell_out(key, item)
+            checker = ObjectChecker(self.catalog, self.limits)
+            checker.problems += forbidden.value_problems(param, spelled, place, self.limits)
+            if replaces and spelled is not None and spelled not in PLACEHOLDERS:
+                checker.problems += not_an_estimator(spelled, place, self.catalog.estimator_names)
+            if isinstance(spelled, dict) and "$type" in spelled and not checker.problems:
+                checker.built(spelled, place)
+            elif not checker.problems:
+                checker.visit(spelled, place)
+            yield from checker.problems
+            if checker.problems:
+                continue
+            broken = [
+                checker.broken_rule(owner, type(owner).__name__, param, spelled, place)
+                for owner in owners
+            ]
+            if all(broken) and broken[0] is not None:
+                n_broken += 1
+                softened.append(broken[0])
+        yield from _graded(softened, all_broken=n_broken == len(listed), where=where)
+
+    def _is_step(self, key: str) -> bool:
+        """Whether a key names an entry of a list of steps, an empty one (`passthrough`) included."""
+        owner, _, name = key.rpartition("__")
+        holder = self.params.get(owner) if owner else self.estimator
+        lists = [
+            getattr(holder, attribute, None)
+            for attribute in ("steps", "transformer_list", "transformers", "estimators")
+        ]
+        return any(
+            isinstance(entry, tuple) and len(entry) > 1 and entry[0] == name
+            for entries in lists
+            if isinstance(entries, list)
+            for entry in entries
+        )
+
+    def _check_ends(
+        self, key: str, value: JsonValue, owners: list[Any], where: str
+    ) -> Iterator[Problem]:
+        """Look at both ends of a distribution: what lies between is like them."""
+        assert isinstance(value, dict)
+        [(name, ends)] = value.items()
+        assert isinstance(ends, list)
+        low, high = ends
+        last: JsonValue = high - 1 if name == "$randint" and isinstance(high, int) else high
+        param = key.rpartition("__")[2]
+        checker = ObjectChecker(self.catalog, self.limits)
+        refused = [
+            problem
+            for end in (low, last)
+            for problem in forbidden.value_problems(param, end, where, self.limits)
+        ]
+        if refused:
+            yield refused[0]
+            return
+        broken = []
+        for end in (low, last):
+            drawn: JsonValue = end if name == "$randint" else float(end)  # type: ignore[arg-type]
+            found = [
+                checker.broken_rule(owner, type(owner).__name__, param, drawn, where)
+                for owner in owners
+            ]
+            if all(found) and found[0] is not None:
+                broken.append(found[0])
+        yield from _graded(broken[:1], all_broken=len(broken) == 2, where=where)
+
+
+def _graded(broken: list[Problem], *, all_broken: bool, where: str) -> Iterator[Problem]:
+    """Yield an error when no value is fine, else a warning for each that is not (ten at most)."""
+    if all_broken and broken:
+        first = broken[0]
+        message = first.message if len(broken) == 1 else f"{first.message} Nor any other here."
+        yield Problem(
+            where,
+            message,
+            given=first.given,
+            expected=first.expected,
+            nearest=first.nearest,
+        )
+        return
+    for problem in islice(broken, 10):
+        yield Problem(
+            problem.where,
+            problem.message,
+            given=problem.given,
+            expected=problem.expected,
+            nearest=problem.nearest,
+            hint="Candidates with this value will fail and be scored error_score.",
+            severity="warning",
+        )
+
+
+def _resource_problems(search: SearchSpec, estimator: Any) -> Iterator[Problem]:
+    """Yield what is wrong with the resource of a halving search."""
+    resource = search.resource
+    if resource is None or resource == "n_samples":
+        if search.is_halving and any("n_samples" in space for space in search.spaces):
+            yield Problem("search.resource", "The resource is varied by the space itself.")
+        return
+    params = estimator.get_params(deep=True)
+    if resource not in params:
+        below = [param for param in params if param.rpartition("__")[2] == resource]
+        yield Problem(
+            "search.resource",
+            f"{type(estimator).__name__} has no parameter {shown(resource)}.",
+            given=resource,
+            expected="n_samples, or a parameter that takes whole numbers",
+            nearest=below[0] if below else nearest(resource, [*params, "n_samples"]),
+        )
+    if any(resource in space for space in search.spaces):
+        yield Problem(
+            "search.resource",
+            "The resource cannot be varied by the search space too.",
+            given=resource,
+            hint="Take it out of search.space.",
+        )
+    if search.max_resources == "auto":
+        yield Problem(
+            "search.max_resources",
+            "max_resources is needed when the resource is not n_samples.",
+            expected=f"the largest {resource}",
+        )
+
+
+def _parameter_names(owner: Any) -> list[str]:
+    return list(owner.get_params(deep=False)) if hasattr(owner, "get_params") else []
+
+
+def _prefixes(key: str) -> Iterator[str]:
+    """Yield `a__b` and `a` for `a__b__c`: the steps that lead to it, the nearest first."""
+    while "__" in key:
+        key = key.rpartition("__")[0]
+        yield key
+
+
+def _at(estimator: Any, path: str) -> Any:
+    return estimator.get_params(deep=True)[path] if path else estimator
