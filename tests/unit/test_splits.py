@@ -62,7 +62,8 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_every_splitter_of_scikit_learn_is_tried():
-    public = {n for n in ms.__all__ if n.endswith(("Fold", "Split", "Out"))}
+    named = {name for name in ms.__all__ if name.endswith(("Fold", "Split", "Out"))}
+    public = {name for name in named if not name.startswith("Base")}
     assert {type(cv).__name__ for cv in SPLITTERS} == public
 
 
