@@ -65,7 +65,7 @@ class Commands(TyperGroup):
         except OSError as error:
             place = f": {error.filename}" if error.filename else ""
             stop(ExitCode.USAGE, f"{error.strerror or error}{place}.")
-        except (LookupError, ValueError, RuntimeError) as error:
+        except Exception as error:
             _explain(error)
             raise
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.options import AsJson, JobId, Spool, settings_of
-from service.terminal import ExitCode, print_json, screen, stop, tell
+from service.terminal import ExitCode, present, print_json, screen, stop, tell
 
 if TYPE_CHECKING:
     import sqlite3
 
     from schemas.settings import Settings
-    from service.records import Job
     from service.results import CVResults
 
 #: Jobs that have ended and still stand in `foldq status`.
@@ -83,9 +82,9 @@ def status(
         scheduler |= {"n_engines": len(live), "n_busy": len(busy)}
         print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs))
         return
-    console = screen()
     head = scheduler_line(held, str(settings.spool), len(live), len(busy))
-    console.print(status_screen(lines, head, n_jobs - len(lines), bars=console.is_terminal))
+    n_more = n_jobs - len(lines)
+    present(status_screen(lines, head, n_more, bars=screen().is_terminal))
     if held is None:
         tell("[dim]To start a scheduler: foldq serve[/]")
 
@@ -109,8 +108,8 @@ def watch(
     from service.watching import Follower
 
     settings = settings_of(ctx, spool)
-    with records_of(settings) as records:
-        if job_id is not None:
+    if job_id is not None:
+        with records_of(settings) as records:
             find_job(records, job_id)
     follower = Follower(
         database=settings.database_path,
@@ -124,7 +123,7 @@ def watch(
         raise typer.Exit(130) from None
     if not jobs:
         tell("Nothing is running or waiting. Past jobs: foldq history")
-    if any(job.state != "completed" for job in jobs):
+    if any(job.state in ("failed", "cancelled") for job in jobs):
         raise typer.Exit(int(ExitCode.JOB_FAILED))
 
 
@@ -165,7 +164,7 @@ def show(
             }
             print_json(document(**job_json(records, job, now), **more, **life))
         else:
-            screen().print(show_screen(records, job, now, all_attempts=all_attempts))
+            present(show_screen(records, job, now, all_attempts=all_attempts))
 
 
 def results(
@@ -195,6 +194,7 @@ def results(
     from service import exports
     from service.records import find_job
     from service.results import read_folds
+    from service.screens import results_screen
 
     if as_csv + as_json + as_parquet > 1:
         stop(ExitCode.USAGE, "--csv, --json and --parquet exclude each other.", "Give one of them.")
@@ -215,7 +215,7 @@ def results(
     table = exports.table(folds)
     partial = job.state != "completed"
     if not (as_csv or as_json or as_parquet):
-        _print_results(job, table, n or 10, partial=partial)
+        present(results_screen(job, table, n or 10, partial=partial))
         return
     if n is not None:
         table = _only(table, exports.top(table, n, job.chosen_metric))
@@ -240,33 +240,6 @@ def _only(table: "CVResults", rows: list[int]) -> "CVResults":
         name: [column[row] for row in rows] if isinstance(column, list) else column[rows]
         for name, column in table.items()
     }
-
-
-def _print_results(job: "Job", table: "CVResults", n: int, *, partial: bool) -> None:
-    from rich.text import Text
-
-    from service import exports
-    from service.screens import results_table
-
-    console = screen()
-    n_candidates = len(table["params"])
-    title = Text.assemble((f"Job {job.id} · {job.name}", "bold"))
-    done = job.n_done + job.n_failed
-    if partial:
-        title.append(f" · {job.state}, {done} of {job.n_tasks} folds: partial results", "yellow")
-    elif job.n_failed:
-        title.append(f" · {job.n_failed} of {job.n_tasks} fits failed", "red")
-    console.print(title, "", sep="\n")
-    if not n_candidates:
-        console.print("No candidates yet.")
-        return
-    metric = job.chosen_metric
-    metrics = [metric, *(other for other in job.metrics if other != metric)]
-    console.print(results_table(table, exports.top(table, n, metric), metrics))
-    if n_candidates > n:
-        console.print(
-            Text(f"\n{n} of {n_candidates} candidates; all: foldq results {job.id} --csv", "dim")
-        )
 
 
 def history(
@@ -303,6 +276,7 @@ def history(
     from service.history import Query, find_jobs, parse_moment, parse_sort
     from service.history import as_json as job_json
     from service.jsontext import document
+    from service.records import Job, NoRecords
     from service.screens import history_table
 
     now = datetime.now(UTC)
@@ -333,14 +307,16 @@ def history(
     except ValueError as error:
         stop(ExitCode.USAGE, str(error))
     settings = settings_of(ctx, spool)
-    with records_of(settings) as records:
+    jobs: list[Job] = []
+    documents: list[dict[str, Any]] = []
+    with suppress(NoRecords), records_of(settings) as records:
         jobs = find_jobs(records, query, now)
-        if as_json:
-            print_json(document(jobs=[job_json(records, job, now) for job in jobs]))
-            return
-    console = screen()
+        documents = [job_json(records, job, now) for job in jobs] if as_json else []
+    if as_json:
+        print_json(document(jobs=documents))
+        return
     if jobs:
-        console.print(history_table(jobs, now, wide=console.width >= 110))
+        present(history_table(jobs, now, wide=screen().width >= 110))
     else:
         plain = Query(sort=query.sort, descending=query.descending, limit=query.limit)
         narrowed = query != plain
@@ -361,13 +337,15 @@ def engines(
     """
     from service import lives
     from service.jsontext import document
+    from service.records import NoRecords
     from service.screens import engines_table
 
     settings = settings_of(ctx, spool)
     now = datetime.now(UTC)
-    with records_of(settings) as records:
+    found: list[lives.Engine] = []
+    at_engine: dict[int, list[lives.Load]] = defaultdict(list)
+    with suppress(NoRecords), records_of(settings) as records:
         found = lives.engines(records)
-        at_engine = defaultdict(list)
         for load in lives.loads(records):
             at_engine[load.engine_id].append(load)
     if not everything:
@@ -384,7 +362,7 @@ def engines(
         ]
         print_json(document(engines=listed))
     elif found:
-        screen().print(engines_table(found, at_engine, now))
+        present(engines_table(found, at_engine, now))
     else:
         tell("No engine has joined yet.")
 

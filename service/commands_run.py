@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.options import AsJson, Spool, settings_of
-from service.terminal import ExitCode, print_json, screen, stop, tell
+from service.terminal import ExitCode, present, print_json, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -154,7 +154,7 @@ def validate(
         verdict = judge(file, settings, data=not no_data)
         verdicts.append(verdict)
         if not as_json:
-            screen().print(verdict_screen(verdict))
+            present(verdict_screen(verdict))
     if as_json:
         print_json(document(files=[verdict.to_dict() for verdict in verdicts]))
     if not all(verdict.is_valid for verdict in verdicts):
@@ -227,7 +227,7 @@ def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
         with open_records(settings.database_path) as records:
             print_json(document(**job_json(records, job, datetime.now(UTC))))
     elif job.state == "completed":
-        screen().print(best_lines(job, settings.spool / "results" / str(job.id)))
+        present(best_lines(job, settings.spool / "results" / str(job.id)))
     else:
         tell(f"Job {job.id} {job.state}: {job.reason or 'no reason recorded'}")
         tell(f"To see more: foldq show {job.id}")

@@ -103,12 +103,12 @@ def _task_counts(counts: dict[str, dict[str, int]]) -> list[str]:
     said = []
     for kind, states in counts.items():
         each = ", ".join(f"{count} {state}" for state, count in states.items())
-        said.append(f"{kind}: {each}" if kind == "fold" else f"{kind} {next(iter(states))}")
+        said.append(f"folds {each}" if kind == "fold" else f"{kind} {each.removeprefix('1 ')}")
     return said
 
 
 def _section(title: str, body: RenderableType) -> list[RenderableType]:
-    return ["", Text(title, style="bold"), Padding(body, (0, 0, 0, 2))]
+    return ["", Text(title, style="bold"), Padding.indent(body, 2)]
 
 
 def _failures(failures: Sequence[lives.Failure]) -> Group:
@@ -123,7 +123,7 @@ def _failures(failures: Sequence[lives.Failure]) -> Group:
             if len(lines) > MAX_TRACEBACK_LINES:
                 hidden = len(lines) - MAX_TRACEBACK_LINES
                 lines = [f"… {hidden} lines: --json has all …", *lines[-MAX_TRACEBACK_LINES:]]
-            parts.append(Padding(Text("\n".join(lines), style="dim"), (0, 0, 1, 4)))
+            parts.append(Padding.indent(Text("\n".join(lines), style="dim"), 4))
     if len(failures) > MAX_FAILURES:
         others = sum(failure.count for failure in failures[MAX_FAILURES:])
         parts.append(

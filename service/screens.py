@@ -38,6 +38,14 @@ def plain_table(padding: int = 1) -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, padding, 0, 0))
 
 
+def cut_text(text: str) -> Text:
+    """Give text of which a narrow column shows the beginning.
+
+    The columns around it are `no_wrap`, so this is the one that gives way.
+    """
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
 def state_text(state: JobState) -> Text:
     """Give a state in its colour."""
     return Text(state.value, style=STATE_STYLES[state])
@@ -53,10 +61,10 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
     """
     table = plain_table()
     table.add_column("ID", justify="right", no_wrap=True)
-    table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8, max_width=28)
+    table.add_column("Name", min_width=8, max_width=28)
     table.add_column("State", no_wrap=True)
     if bars:
-        table.add_column("Progress", min_width=6, max_width=24, ratio=1)
+        table.add_column("Progress", min_width=8, max_width=24)
     table.add_column("Folds", justify="right", no_wrap=True)
     if any(line.job.n_failed for line in lines):
         table.add_column("Failed", justify="right", no_wrap=True)
@@ -64,9 +72,9 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
     table.add_column("Left", justify="right", no_wrap=True)
     for line in lines:
         job = line.job
-        cells: list[RenderableType] = [str(job.id), job.name, state_text(job.state)]
+        cells: list[RenderableType] = [str(job.id), cut_text(job.name), state_text(job.state)]
         if bars:
-            cells.append(_bar(job))
+            cells.append(_bar(job) if job.n_tasks else "")
         cells.append(f"{job.n_done + job.n_failed}/{job.n_tasks}" if job.n_tasks else "")
         if any(other.job.n_failed for other in lines):
             cells.append(Text(str(job.n_failed), style="red") if job.n_failed else "")
@@ -118,7 +126,7 @@ def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool) -> Table:
     """Give past and present jobs with what came out; `wide` adds estimator and data."""
     table = plain_table()
     table.add_column("ID", justify="right", no_wrap=True)
-    table.add_column("Name", no_wrap=True, overflow="ellipsis", min_width=8)
+    table.add_column("Name", min_width=8, max_width=28)
     table.add_column("State", no_wrap=True)
     table.add_column("Best", justify="right", no_wrap=True)
     table.add_column("Folds", justify="right", no_wrap=True)
@@ -126,13 +134,13 @@ def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool) -> Table:
     table.add_column("Submitted", no_wrap=True)
     table.add_column("Took", justify="right", no_wrap=True)
     if wide:
-        table.add_column("Estimator", no_wrap=True, overflow="ellipsis", max_width=40)
-        table.add_column("Data", no_wrap=True, overflow="ellipsis", max_width=20)
-        table.add_column("Tags", no_wrap=True, overflow="ellipsis")
+        table.add_column("Estimator", min_width=8)
+        table.add_column("Data", min_width=6, max_width=20)
+        table.add_column("Tags", min_width=4)
     for job in jobs:
         cells: list[RenderableType] = [
             str(job.id),
-            job.name,
+            cut_text(job.name),
             state_text(job.state),
             score(job.best_score),
             str(job.n_tasks or ""),
@@ -141,7 +149,7 @@ def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool) -> Table:
             duration(seconds_between(job.started_at, job.finished_at, now)),
         ]
         if wide:
-            cells += [job.estimator, job.data, ", ".join(job.tags)]
+            cells += map(cut_text, (job.estimator, job.data, ", ".join(job.tags)))
         table.add_row(*cells)
     return table
 
@@ -153,23 +161,23 @@ def engines_table(
     table = plain_table()
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("State", no_wrap=True)
-    table.add_column("Host", no_wrap=True, overflow="ellipsis")
+    table.add_column("Host", min_width=6)
     table.add_column("PID", justify="right", no_wrap=True)
     table.add_column("Joined", no_wrap=True)
     table.add_column("Folds done", justify="right", no_wrap=True)
-    table.add_column("Now")
+    table.add_column("Doing")
     for engine in engines:
         if engine.is_live:
             state = Text("live", style="green")
             doing = ", ".join(map(load_text, loads.get(engine.id, ()))) or "idle"
         else:
-            state = Text("left", style="dim")
+            state = Text("gone", style="dim")
             left = clock(parse_time(engine.left_at), now)
             doing = f"left {left}: {engine.left_because}"
         table.add_row(
             str(engine.id),
             state,
-            engine.host,
+            cut_text(engine.host),
             str(engine.pid),
             clock(parse_time(engine.joined_at), now),
             str(engine.n_done),
@@ -179,9 +187,9 @@ def engines_table(
 
 
 def load_text(load: Load) -> str:
-    """Say what is at an engine: "job 7 digits-svc: 34 folds"."""
+    """Say what is at an engine: "job 7: 34 folds"."""
     what = f"{load.n_tasks} fold{'' if load.n_tasks == 1 else 's'}"
-    return f"job {load.job_id} {load.job}: {what if load.kind == 'fold' else load.kind}"
+    return f"job {load.job_id}: {what if load.kind == 'fold' else load.kind}"
 
 
 #: More parameters than this share one column.
@@ -222,6 +230,36 @@ def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[s
             cells.append(params(values))
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
     return table
+
+
+def _results_screen(job: "Job", table: "CVResults", n: int, *, partial: bool) -> "RenderableType":
+    """Give the best candidates, and which of them won."""
+    from service import exports
+
+    n_candidates = len(table["params"])
+    title = Text.assemble((f"Job {job.id} · {job.name}", "bold"))
+    if partial:
+        done = job.n_done + job.n_failed
+        title.append(f" · {job.state}, {done} of {job.n_tasks} folds: partial results", "yellow")
+    elif job.n_failed:
+        title.append(f" · {job.n_failed} of {job.n_tasks} fits failed", "red")
+    if not n_candidates:
+        return Group(title, "", "No candidates yet.")
+    metric = job.chosen_metric
+    metrics = [metric, *(other for other in job.metrics if other != metric)]
+    parts: list[RenderableType] = [
+        title,
+        "",
+        results_table(table, exports.top(table, n, metric), metrics),
+        "",
+    ]
+    if job.best_index is not None:
+        saved = f", saved as results/{job.id}/{job.refitted['file']}" if job.refitted else ""
+        parts.append(Text(f"Best: row {job.best_index}{saved}", style="green"))
+    if n_candidates > n:
+        more = f"{n} of {n_candidates} candidates; all: foldq results {job.id} --csv"
+        parts.append(Text(more, style="dim"))
+    return Group(*parts)
 
 
 def _mean_and_std(mean: float, std: float) -> str:

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from schemas.job import with_seeds
 from schemas.problems import InvalidJob, Problem
 from schemas.settings import Settings
-from service import jsontext
+from service import jobfile, jsontext
 from service.store import Admission, Store
 from workers.atomic import create, make_private, replacing, sync_directory
+from workers.catalog import Catalog
 
 log = logging.getLogger("foldq.spool")
 
@@ -117,6 +119,7 @@ class Intake:
         self._settings = settings
         self._spool = settings.spool
         self._store = store
+        self._catalog = Catalog(settings.catalog.estimators)
         self._seen: dict[str, _Sighting] = {}
         self._doubled: dict[str, float] = {}
 
@@ -178,13 +181,14 @@ class Intake:
         known = self._store.find_submission(name, digest)
         if known is not None:
             return known
-        checked = jobfile.admissible(data, name, self._settings, draw=_draw_seed)
+        spec, warnings = jobfile.examine(data, name, self._settings)
         return self._store.admit(
-            checked.spec,
+            with_seeds(spec, _draw_seed),
             name=name,
             data=data,
             digest=digest,
-            estimator=checked.estimator_label,
+            estimator=self._catalog.estimator_label(spec.estimator),
+            warnings=[str(warning) for warning in warnings],
             now=datetime.now(UTC),
         )
 

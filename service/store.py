@@ -160,6 +160,7 @@ class Store:
         digest: str,
         estimator: str,
         now: datetime,
+        warnings: Sequence[str] = (),
     ) -> Admission:
         """Record a job with its prepare task, once for each submission (file name and content).
 
@@ -169,6 +170,8 @@ class Store:
             The file as it lay in `incoming/`: its name, bytes, and their SHA-256.
         estimator : str
             Short text for people: "Pipeline(StandardScaler, SVC)".
+        warnings : sequence of str
+            What checking the file found odd, though not wrong.
         """
         if (known := self.find_submission(name, digest)) is not None:
             return known
@@ -198,6 +201,8 @@ class Store:
             if twin is not None:
                 message += f"; its content is the same as job {twin}'s"
             self._note(now, "job admitted", message, job_id=job_id)
+            for warning in warnings:
+                self._note(now, "warning", warning, job_id=job_id)
         return Admission(job_id, True, twin)
 
     # --- planning ----------------------------------------------------------------------------

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
     from service.validation import Verdict
 
-SUFFIXES = (".yaml", ".yml", ".json", ".toml")
-
 #: How long a running scheduler may take to admit a file (seconds).
 PATIENCE = 5.0
 POLL = 0.1
@@ -65,7 +63,9 @@ def name_in_spool(file: Path, name: str | None) -> str:
     """Give the name a file gets in the spool: its own, or the given one with a known suffix."""
     if name is None:
         return file.name
-    return name if name.endswith(SUFFIXES) else name + file.suffix
+    from service.jobfile import SUFFIXES
+
+    return name if name.lower().endswith(SUFFIXES) else name + file.suffix
 
 
 def hand_in(settings: "Settings", verdict: "Verdict", name: str | None) -> Submission:

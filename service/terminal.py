@@ -8,13 +8,12 @@ import os
 import sys
 from datetime import datetime
 from enum import IntEnum
-from functools import cache
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 #: Width of a "line" in a pipe: nothing is cut there.
 UNLIMITED = 10_000
@@ -42,6 +41,17 @@ def _console(stream: IO[str]) -> "Console":
 def screen() -> "Console":
     """Give the console that data are written to: stdout."""
     return _console(sys.stdout)
+
+
+def present(content: "RenderableType") -> None:
+    """Write tables and texts to stdout; in a pipe no line ends in the blanks of its table."""
+    console = screen()
+    if console.is_terminal:
+        console.print(content)
+        return
+    with console.capture() as captured:
+        console.print(content)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def messages() -> "Console":
@@ -78,12 +88,6 @@ def print_json(document: dict[str, Any]) -> None:
     from service.jsontext import dumps
 
     sys.stdout.write(dumps(document, indent=2 if sys.stdout.isatty() else None) + "\n")
-
-
-@cache
-def local_zone() -> object:
-    """Give the time zone that people read their times in."""
-    return datetime.now().astimezone().tzinfo
 
 
 def duration(seconds: float | None) -> str:

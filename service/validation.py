@@ -1,6 +1,5 @@
 """What `foldq validate` and `foldq submit` find out about a job file."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,23 +74,21 @@ def judge(path: Path, settings: "Settings", *, name: str | None = None, data: bo
     """
     from service import jobfile
 
+    content = b""
     try:
-        content = jobfile.read_job_file(path)
-    except InvalidJob as invalid:
-        return Verdict(str(path), problems=invalid.problems)
-    try:
-        spec = jobfile.parse(content, name or path.name)
+        content = jobfile.read_job_file(path, settings.limits.file_bytes)
+        spec, warnings = jobfile.examine(content, name or path.name, settings)
     except InvalidJob as invalid:
         return Verdict(str(path), content, problems=invalid.problems)
-    problems: Sequence[Problem] = jobfile.check(spec, settings)
-    if any(problem.is_error for problem in problems) or not data:
-        counts = _counts_without_data(spec, settings) if not data else (None, None)
-        return Verdict(str(path), content, spec, tuple(problems), *counts)
+    if not data:
+        return Verdict(
+            str(path), content, spec, tuple(warnings), *_counts_without_data(spec, settings)
+        )
     try:
-        n_candidates, n_splits, warnings = _examine(spec, settings)
+        n_candidates, n_splits, more = _examine(spec, settings)
     except InvalidJob as invalid:
-        return Verdict(str(path), content, spec, (*problems, *invalid.problems))
-    return Verdict(str(path), content, spec, (*problems, *warnings), n_candidates, n_splits)
+        return Verdict(str(path), content, spec, (*warnings, *invalid.problems))
+    return Verdict(str(path), content, spec, (*warnings, *more), n_candidates, n_splits)
 
 
 def _counts_without_data(spec: "JobSpec", settings: "Settings") -> tuple[int | None, int | None]:
@@ -104,7 +101,7 @@ def _counts_without_data(spec: "JobSpec", settings: "Settings") -> tuple[int | N
     else:
         try:
             splitter = Catalog(settings.catalog.estimators).cv(spec)
-            n_splits = int(splitter.get_n_splits())  # type: ignore[attr-defined]
+            n_splits = int(splitter.get_n_splits())
         except (TypeError, ValueError, AttributeError):  # it needs the data to tell
             n_splits = None
     return planner.count(spec.search), n_splits
@@ -139,7 +136,7 @@ def verdict_screen(verdict: Verdict) -> "RenderableType":
     from rich.padding import Padding
     from rich.text import Text
 
-    problems = [Padding(problem_text(problem), (0, 0, 0, 2)) for problem in verdict.problems]
+    problems = [Padding.indent(problem_text(problem), 2) for problem in verdict.problems]
     if not verdict.is_valid:
         n = sum(problem.is_error for problem in verdict.problems)
         head = Text.assemble(
@@ -158,20 +155,25 @@ def verdict_screen(verdict: Verdict) -> "RenderableType":
 
 def problem_text(problem: Problem) -> "RenderableType":
     """Give a problem in lines: where and what, then what was given, expected, meant, and to do."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
     place = problem.where + (f" (line {problem.line})" if problem.line is not None else "")
-    text = Text()
+    head = Text()
     if place:
-        text.append(f"{place}: ", style="bold cyan" if problem.is_error else "bold yellow")
-    text.append(("" if problem.is_error else "warning: ") + problem.message)
+        head.append(f"{place}: ", style="bold cyan" if problem.is_error else "bold yellow")
+    head.append(("" if problem.is_error else "warning: ") + problem.message)
+    details = Table.grid(padding=(0, 2))
+    details.add_column(style="dim", no_wrap=True)
+    details.add_column()
     for label, value in (
         ("given", problem.given),
         ("expected", problem.expected),
         ("did you mean", problem.nearest and f"{problem.nearest}?"),
-        ("→", problem.hint),
+        ("hint", problem.hint),
     ):
         if value:
-            text.append(f"\n  {label} ", style="dim")
-            text.append(value)
-    return text
+            details.add_row(label, Text(value))
+    return Group(head, Padding.indent(details, 2)) if details.row_count else head

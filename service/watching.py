@@ -23,7 +23,8 @@ PATIENCE = 5.0
 #: Between two lines about the same job in a pipe, unless its state changes (seconds).
 LINE_EVERY = 1.0
 
-UNFINISHED = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
+#: What "all jobs" means: a paused one may wait for ever.
+MOVING = tuple(state for state in JobState if state not in {*FINAL_JOB_STATES, JobState.PAUSED})
 
 
 class Unserved(RuntimeError):
@@ -32,14 +33,14 @@ class Unserved(RuntimeError):
 
 @dataclass
 class Follower:
-    """Follows some jobs, or every unfinished one.
+    """Follows some jobs, or every one that is neither paused nor ended.
 
     Parameters
     ----------
     database : Path
         The records; they need not exist yet.
     job_ids : sequence of int or None
-        None: whatever is unfinished, jobs that come meanwhile included.
+        None: whatever runs or waits, jobs that come meanwhile included.
     console : Console
     is_served : callable
         Whether some scheduler works on the jobs.
@@ -74,9 +75,7 @@ class Follower:
         while True:
             lines = self._look()
             show(lines)
-            if all(line.job.state.is_final for line in lines) and (
-                self.job_ids is None or len(lines) == len(self.job_ids)
-            ):
+            if self._is_over(lines):
                 return [line.job for line in lines]
             if self.is_served():
                 served_until = time.monotonic() + PATIENCE
@@ -84,12 +83,17 @@ class Follower:
                 raise Unserved
             time.sleep(POLL)
 
+    def _is_over(self, lines: list[Progress]) -> bool:
+        if self.job_ids is None:
+            return not any(line.job.state in MOVING for line in lines)
+        return len(lines) == len(self.job_ids) and all(line.job.state.is_final for line in lines)
+
     def _look(self) -> list[Progress]:
         now = datetime.now(UTC)
         try:
             with open_records(self.database) as records:
                 if self.job_ids is None:
-                    unfinished = find_jobs(records, Query(states=UNFINISHED), now)
+                    unfinished = find_jobs(records, Query(states=MOVING), now)
                     self._seen.update(job.id for job in unfinished)
                     wanted = self._seen
                 else:

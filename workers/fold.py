@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import _safe_split
 
 from schemas.task import BatchReport, FoldBatch, FoldResult, FoldTask
@@ -91,11 +91,7 @@ def fit_and_score(search: Search, task: FoldTask) -> FoldResult:
     Exception
         Whatever a scorer raises when the job's `error_score` is "raise".
     """
-    estimator = clone(search.estimator)
-    if task.params:
-        # Parameters may be estimators themselves: each fold gets its own.
-        params = search.catalog.build_params(task.params)
-        estimator = estimator.set_params(**clone(params, safe=False))
+    estimator = search.candidate(task.params)
     train, test = search.split(task.split, task.fraction)
     fit_params = _rows(search.fit_params, train)
 

@@ -1,4 +1,4 @@
-"""Check what the names and values of a job mean: everything that needs scikit-learn, not the data."""
+"""Check what the names and values of a job mean, as far as that needs no data to be seen."""
 
 import builtins
 from collections.abc import Iterator
@@ -22,7 +22,10 @@ from workers.spacecheck import space_problems
 
 #: Splitters that keep the samples of a group together, and so need to be told the groups.
 GROUP_SPLITTERS = frozenset(
-    {"GroupKFold", "GroupShuffleSplit", "LeaveOneGroupOut", "LeavePGroupsOut", "StratifiedGroupKFold"}
+    {
+        "GroupKFold", "GroupShuffleSplit", "LeaveOneGroupOut", "LeavePGroupsOut",
+        "StratifiedGroupKFold",
+    }
 )  # fmt: skip
 
 

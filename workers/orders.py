@@ -4,8 +4,6 @@ import time
 import traceback
 from pathlib import Path
 
-from sklearn.base import clone
-
 from schemas.job import JobSpec
 from schemas.problems import InvalidJob
 from schemas.task import (
@@ -60,8 +58,7 @@ def _refit(order: RefitOrder) -> Refitted | BatchReport | TaskFailure:
     try:
         search = build(order.context, mmap=False)
         limit_threads(search.spec.threads)
-        params = clone(search.catalog.build_params(order.params), safe=False)
-        estimator = clone(search.estimator).set_params(**params)
+        estimator = search.candidate(order.params)
         start = time.time()
         if search.y is None:
             estimator.fit(search.X, **search.fit_params)

@@ -1,14 +1,16 @@
 """One job's search as an engine holds it: estimator, scorers, data and splits, built once."""
 
+import copy
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from pydantic import JsonValue
+from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 
@@ -21,7 +23,36 @@ from workers.splits import Splits, subsample
 #: Searches kept built on an engine: jobs of equal priority take turns there.
 KEPT = 4
 
+#: Row indices kept of one search, over its splits: 8 bytes each.
+KEPT_INDICES = 4_000_000
+
+Indices = tuple[NDArray[np.intp], NDArray[np.intp]]
+
 _built: "OrderedDict[str, Search]" = OrderedDict()
+
+
+#: Values of which a copy may share the very object.
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+
+
+class Prototype:
+    """One candidate's estimator, from which each of its folds takes a copy.
+
+    `clone` looks up signatures each time, which takes longer than a small fit. It is done once for
+    a candidate; where nothing could be shared by accident (scikit-learn's own class, plain
+    parameters) a shallow copy of what `clone` made is the same as another clone.
+    """
+
+    def __init__(self, search: "Search", params: Mapping[str, JsonValue]):
+        self.params = params
+        self._estimator = clone(search.estimator).set_params(**search.catalog.build_params(params))
+        is_own = type(self._estimator).__module__.startswith("sklearn.")
+        values = vars(self._estimator).values()
+        self._is_plain = is_own and all(type(value) in _PLAIN for value in values)
+
+    def copy(self) -> BaseEstimator:
+        """Return another unfitted estimator with these parameters."""
+        return copy.copy(self._estimator) if self._is_plain else clone(self._estimator)
 
 
 @dataclass(slots=True)
@@ -47,17 +78,28 @@ class Search:
     fit_params: dict[str, NDArray[np.float64]]
     score_params: dict[str, NDArray[np.float64]]
     splits: Splits
+    _prototype: Prototype | None = None
+    _kept_splits: dict[tuple[int, float | None], Indices] = field(default_factory=dict)
 
-    def split(
-        self, index: int, fraction: float | None
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def candidate(self, params: Mapping[str, JsonValue]) -> BaseEstimator:
+        """Return a new, unfitted estimator with the candidate's parameters."""
+        if self._prototype is None or self._prototype.params != params:
+            self._prototype = Prototype(self, params)
+        return self._prototype.copy()
+
+    def split(self, index: int, fraction: float | None) -> Indices:
         """Return the train and test indices of a split, drawn down to `fraction` if given."""
-        train, test = self.splits[index]
-        if fraction is None:
-            return train, test
-        seed = self.spec.search.seed
-        assert seed is not None, "halving gets its seed at admission"
-        return subsample(train, test, fraction, seed)
+        key = (index, fraction)
+        if key not in self._kept_splits:
+            train, test = self.splits[index]
+            if fraction is not None:
+                seed = self.spec.search.seed
+                assert seed is not None, "halving gets its seed at admission"
+                train, test = subsample(train, test, fraction, seed)
+            while len(self._kept_splits) >= max(1, KEPT_INDICES // (len(train) + len(test))):
+                del self._kept_splits[next(iter(self._kept_splits))]
+            self._kept_splits[key] = (train, test)
+        return self._kept_splits[key]
 
 
 def opened(context: SearchContext) -> Search:

@@ -109,9 +109,10 @@ class _SpaceChecker:
         step = next((p for p in _prefixes(key) if p in self.params), None)
         owner = self.params[step] if step is not None else self.estimator
         known = _parameter_names(owner)
+        name = key[len(step) + 2 :] if step else key
         return Problem(
             where,
-            f"{type(owner).__name__} has no parameter {shown(key[len(step) + 2 :] if step else key)}.",
+            f"{type(owner).__name__} has no parameter {shown(name)}.",
             given=key,
             expected="one of " + ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
             if known
@@ -151,7 +152,7 @@ class _SpaceChecker:
         yield from _graded(softened, all_broken=n_broken == len(listed), where=where)
 
     def _is_step(self, key: str) -> bool:
-        """Whether a key names an entry of a list of steps, an empty one (`passthrough`) included."""
+        """Whether a key names an entry of a list of steps, one that is skipped included."""
         owner, _, name = key.rpartition("__")
         holder = self.params.get(owner) if owner else self.estimator
         lists = [
