@@ -64,11 +64,10 @@ def run(
     """
     from service.lock import holder
     from service.own_scheduler import OwnScheduler
-    from service.submission import hand_in
 
     settings = settings_of(ctx, spool, engines=engines)
     (verdict,) = _judged([file], settings, name)
-    submission = hand_in(settings, verdict, name)
+    submission = _handed_in(settings, verdict, name)
     _tell_submission(settings, submission)
     job = submission.job
     if job is None or not job.state.is_final:
@@ -105,13 +104,13 @@ def submit(
     """
     from service.jsontext import document
     from service.lock import holder
-    from service.submission import await_job, hand_in
+    from service.submission import await_job
 
     if name is not None and len(files) > 1:
         stop(ExitCode.USAGE, "--as names one file, but several are given.", "Submit them in turn.")
     settings = settings_of(ctx, spool)
     verdicts = _judged(files, settings, name)
-    submissions = [hand_in(settings, verdict, name) for verdict in verdicts]
+    submissions = [_handed_in(settings, verdict, name) for verdict in verdicts]
     is_served = holder(settings.spool) is not None
     if is_served:
         submissions = [await_job(settings, submission) for submission in submissions]
@@ -175,6 +174,16 @@ def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[
         tell("Nothing was submitted.")
         raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
     return verdicts
+
+
+def _handed_in(settings: "Settings", verdict: "Verdict", name: str | None) -> "Submission":
+    from service.spool import AlreadyWaiting
+    from service.submission import hand_in
+
+    try:
+        return hand_in(settings, verdict, name)
+    except AlreadyWaiting as waiting:
+        stop(ExitCode.USAGE, f"{waiting}.", "Wait until it is admitted, or use --as NEWNAME.")
 
 
 def _tell_submission(settings: "Settings", submission: "Submission") -> None:

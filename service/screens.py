@@ -232,7 +232,7 @@ def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[s
     return table
 
 
-def _results_screen(job: "Job", table: "CVResults", n: int, *, partial: bool) -> "RenderableType":
+def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Group:
     """Give the best candidates, and which of them won."""
     from service import exports
 

@@ -1,0 +1,499 @@
+"""The commands as people and scripts meet them: words, JSON, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fabricated import Fabricated, at
+from typer.testing import CliRunner
+
+from service import commands_steer, control, watching
+from service.cli import SECTIONS, app
+from service.lock import hold
+
+GOOD = """
+data: {loader: iris}
+estimator: SVC
+search: {strategy: grid, space: {C: [1, 10, 100]}}
+cv: 4
+"""
+BAD = GOOD.replace("cv: 4", "cv: 1\nserch: 3")
+COMMANDS = [function.__name__ for functions in SECTIONS.values() for function in functions]
+
+
+def foldq(*arguments: object, **environment: str):
+    runner = CliRunner(env={"COLUMNS": "300", **environment})
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def document(result) -> dict:
+    """Read the JSON of a command, and see that it is JSON alone and versioned."""
+    read = json.loads(result.stdout)
+    assert read["schema_version"] == 1
+    return read
+
+
+@pytest.fixture
+def spool(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("FOLDQ_")]:
+        monkeypatch.delenv(name)
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def records(spool):
+    return Fabricated(spool)
+
+
+@pytest.fixture
+def searches(records):
+    """A finished search, one that runs, and one that failed with two kinds of error."""
+    records.finished_search(
+        "digits-svc",
+        tags=["course"],
+        refitted={"file": "best_estimator.skops", "format": "skops", "trusted": [], "note": None},
+    )
+    running = records.job("wine-svc", state="running", n_splits=2, n_tasks=4, n_done=1)
+    lost, live = (
+        records.engine(0, left_at=at(4), left_because="EngineError"),
+        records.engine(1),
+    )
+    first = records.candidate(running, 0, {"C": 1})
+    task = records.fold(running, first, 0, {"score": 0.5})
+    records.attempt(task, lost, "engine_lost")
+    records.attempt(task, live, "ok")
+    records.attempt(records.fold(running, first, 1, state="dispatched"), live, None)
+    second = records.candidate(running, 1, {"C": 2})
+    for split in range(2):
+        records.fold(running, second, split)
+    failed = records.job(
+        "broken", state="failed", reason="All the 3 fits failed.", n_splits=3, n_tasks=3, n_failed=3
+    )
+    candidate = records.candidate(failed, 0, {"C": -1})
+    for split in range(2):
+        records.fold(failed, candidate, split, error="Traceback\n  …\nValueError: [C] is negative")
+    records.fold(failed, candidate, 2, reason="poison")
+    records.event("job admitted", "digits-svc.yaml", job_id=1)
+    return records
+
+
+class TestHelp:
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_command_shows_an_example(self, command):
+        result = foldq(command, "--help")
+        assert result.exit_code == 0
+        assert f"\n    foldq {command}" in result.stdout
+
+    def test_the_overview_has_every_command(self):
+        result = foldq("--help")
+        for command in COMMANDS:
+            assert f"\n  {command}" in result.stdout
+        assert foldq("--version").stdout.startswith("foldq ")
+
+    def test_help_does_not_wait_for_heavy_imports(self):
+        code = (
+            "import sys; import service.cli; heavy = {'numpy', 'pandas', 'sklearn', 'sqlite_utils',"
+            " 'pydantic', 'ipyparallel', 'rich'} & sys.modules.keys(); sys.exit(str(heavy or ''))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stderr.strip() == ""
+
+    def test_a_misspelt_command_is_a_usage_error(self):
+        result = foldq("statsu")
+        assert result.exit_code == 2
+        assert "status" in result.stderr
+
+
+class TestLooking:
+    def test_status(self, searches, spool):
+        result = foldq("status")
+        assert result.exit_code == 0
+        assert "no scheduler running" in result.stdout
+        assert "foldq serve" in result.stderr
+        assert "wine-svc" in result.stdout
+        with hold(spool):
+            assert "1 engine, 1 busy" in foldq("status").stdout
+
+    def test_status_in_json(self, searches, spool):
+        with hold(spool):
+            read = document(foldq("status", "--json"))
+        assert read["scheduler"]["pid"] == os.getpid()
+        assert read["scheduler"]["running"] is True
+        assert [job["state"] for job in read["jobs"]] == ["completed", "running", "failed"]
+        assert read["jobs"][1]["best_score"] == 0.5
+
+    def test_status_fits_80_columns(self, records):
+        records.job("a-name-that-is-longer-than-any-column-of-a-table", n_tasks=200_000,
+                    n_done=199_000, n_failed=1000, best_score=-12345.678, state="running")  # fmt: skip
+        from rich.console import Console
+
+        from service.history import Query, find_jobs, progress
+        from service.screens import jobs_table
+
+        now = watching.datetime.now(watching.UTC)
+        jobs = find_jobs(records.db.conn, Query(), now)
+        console = Console(width=80, force_terminal=True, color_system=None)
+        with console.capture() as captured:
+            console.print(jobs_table([progress(records.db.conn, jobs[0], now)], bars=True))
+        shown = captured.get()
+        assert max(map(len, shown.splitlines())) <= 80
+        for whole in ("running", "200000/200000", "1000", "-12345.68"):
+            assert whole in shown
+
+    def test_an_empty_spool_is_no_error(self, spool):
+        assert foldq("status").exit_code == 0
+        assert document(foldq("status", "--json"))["jobs"] == []
+        assert document(foldq("history", "--json"))["jobs"] == []
+        assert document(foldq("engines", "--json"))["engines"] == []
+        assert foldq("watch").exit_code == 0
+
+    @pytest.mark.parametrize("command", ["show", "results", "watch", "cancel", "pause", "retry"])
+    def test_no_such_job(self, searches, spool, command):
+        result = foldq(command, 99)
+        assert result.exit_code == 4
+        assert "no job 99" in result.stderr
+        assert result.stdout == ""
+        assert foldq("--spool", spool / "elsewhere", command, 1).exit_code == 4
+
+    def test_the_spool_is_named_before_or_after_the_command_or_by_environment(
+        self, searches, spool, monkeypatch
+    ):
+        monkeypatch.chdir("/")
+        assert foldq("--spool", spool, "show", 1).exit_code == 0
+        assert foldq("show", 1, "--spool", spool).exit_code == 0
+        assert foldq("show", 1, FOLDQ_SPOOL=str(spool)).exit_code == 0
+        assert foldq("--spool", spool, "show", 1, FOLDQ_SPOOL="/nowhere").exit_code == 0
+        assert foldq("--spool", "/nowhere", "show", 1, "--spool", spool).exit_code == 0
+
+    def test_show_tells_failures_losses_and_resubmissions(self, searches):
+        result = foldq("show", 3)
+        assert "All the 3 fits failed." in result.stdout
+        assert "2 × ValueError: [C] is negative" in result.stdout
+        assert "took down every engine" in result.stdout
+        result = foldq("show", 2)
+        assert "engine 1 (process 4000 on node-1)" in result.stdout
+        assert "resubmitted: 1 task" in result.stdout
+        assert "job admitted" in foldq("show", 1).stdout
+        assert "engine_lost" in foldq("show", 2, "--attempts").stdout
+
+    def test_show_in_json(self, searches):
+        read = document(foldq("show", 2, "--json"))
+        assert (read["id"], read["n_done"]) == (2, 1)
+        assert [engine["pid"] for engine in read["lost_engines"]] == [4000]
+        assert len(read["resubmitted_tasks"]) == 1
+        assert [attempt["outcome"] for attempt in read["attempts"]] == ["engine_lost"]
+        read = document(foldq("show", 2, "--json", "--attempts"))
+        assert [attempt["outcome"] for attempt in read["attempts"]] == ["engine_lost", "ok", None]
+        read = document(foldq("show", 3, "--json"))
+        assert [failure["count"] for failure in read["failures"]] == [2, 1]
+
+    def test_results_on_the_screen(self, searches):
+        result = foldq("results", 1)
+        assert result.stdout.index("0.9600") < result.stdout.index("0.9000")
+        assert "Best: row 1, saved as results/1/best_estimator.skops" in result.stdout
+
+    def test_results_of_a_running_job_are_partial(self, searches):
+        result = foldq("results", 2)
+        assert result.exit_code == 0
+        assert "1 of 4 folds: partial results" in result.stdout
+        read = document(foldq("results", 2, "--json"))
+        assert read["partial"] is True
+        assert [row["n_splits_done"] for row in read["rows"]] == [1, 0]
+        assert read["rows"][1]["mean_test_score"] is None
+
+    def test_results_before_the_first_candidate(self, records):
+        records.job(state="queued")
+        assert "No candidates yet" in foldq("results", 1).stdout
+        assert document(foldq("results", 1, "--json"))["rows"] == []
+        assert foldq("results", 1, "--csv").exit_code == 0
+
+    def test_results_exported(self, searches, tmp_path):
+        assert foldq("results", 1, "--csv").stdout.count("\n") == 3
+        assert document(foldq("results", 1, "--json", "-n", 1))["rows"][0]["params"] == {"C": 10}
+        for suffix in ("csv", "json", "parquet"):
+            result = foldq("results", 1, "-o", tmp_path / f"table.{suffix}")
+            assert (result.exit_code, result.stdout) == (0, "")
+        import pandas as pd
+
+        assert pd.read_parquet(tmp_path / "table.parquet")["param_C"].tolist() == [1, 10]
+        assert pd.read_csv(tmp_path / "table.csv")["mean_test_score"].tolist() == [0.9, 0.96]
+
+    def test_results_cannot_be_two_things(self, searches, tmp_path):
+        assert foldq("results", 1, "--csv", "--json").exit_code == 2
+        assert foldq("results", 1, "--parquet").exit_code == 2
+        assert foldq("results", 1, "-o", tmp_path / "x.odt").exit_code == 2
+        result = foldq("results", 1, "-o", "/nowhere/x.csv")
+        assert result.exit_code == 2
+        assert "No such file or directory: /nowhere/x.csv" in result.stderr
+
+    def test_history(self, searches):
+        read = document(foldq("history", "--json", "--tag", "course", "--min-score", "0.9"))
+        assert [job["name"] for job in read["jobs"]] == ["digits-svc"]
+        both = foldq("history", "--state", "failed", "--state", "running", "--sort", "id").stdout
+        assert both.index("wine-svc") < both.index("broken")
+        assert "No job fits" in foldq("history", "--name", "x*").stderr
+        for wrong in (["--state", "runing"], ["--since", "yesterday"], ["--sort", "sorce"]):
+            result = foldq("history", *wrong)
+            assert (result.exit_code, result.stdout) == (2, "")
+
+    def test_engines(self, searches):
+        read = document(foldq("engines", "--json"))
+        assert [(engine["id"], engine["state"]) for engine in read["engines"]] == [
+            (2, "live"), (1, "left"),
+        ]  # fmt: skip
+        assert read["engines"][0]["running"][0]["job_id"] == 2
+        assert "job 2: 1 fold" in foldq("engines").stdout
+
+    def test_nothing_but_text_goes_into_a_pipe(self, searches, spool):
+        for command in ("status", "show 3", "results 1", "history", "engines"):
+            done = subprocess.run(
+                [sys.executable, "-m", "service.cli", "--spool", spool, *command.split()],
+                capture_output=True,
+                text=True,
+                cwd=Path(__file__).parents[2],
+            )
+            assert done.returncode == 0
+            assert "\x1b" not in done.stdout + done.stderr
+            assert not any(line.endswith(" ") for line in done.stdout.splitlines())
+
+    def test_broken_settings_are_told_kindly(self, searches, spool):
+        (spool / "foldq.toml").write_text("engines = 'many'")
+        result = foldq("status")
+        assert result.exit_code == 2
+        assert "foldq.toml" in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_a_damaged_database_is_told_kindly(self, spool):
+        spool.mkdir()
+        (spool / "foldq.db").write_bytes(b"not a database, but long enough to be read as one" * 9)
+        result = foldq("history")
+        assert result.exit_code == 2
+        assert "cannot be read" in result.stderr
+
+
+@contextmanager
+def scheduler(spool: Path, carry_out):
+    """Hold the spool and carry requests out, as a scheduler does."""
+    stop = threading.Event()
+
+    def work() -> None:
+        (spool / "control").mkdir(exist_ok=True)
+        while not stop.is_set():
+            for request in control.requests(spool):
+                carry_out(request)
+                request.path.unlink()
+            time.sleep(0.02)
+
+    with hold(spool):
+        (spool / "control").mkdir(exist_ok=True)
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+class TestSteering:
+    def carry_out(self, spool: Path):
+        def act(request: control.Request) -> None:
+            db = Fabricated(spool)
+            change = {
+                "cancel": {"state": "cancelled", "finished_at": at(99)},
+                "pause": {"state": "paused"},
+                "resume": {"state": "queued"},
+                "retry": {"state": "queued", "finished_at": None, "n_failed": 0},
+            }
+            db.update(request.job_id, **change[request.action])
+            db.db.close()
+
+        return act
+
+    def test_requests_are_carried_out_and_told(self, searches, spool):
+        with scheduler(spool, self.carry_out(spool)):
+            for command, job, told in (
+                ("pause", 2, "Job 2 is paused."),
+                ("resume", 2, "Job 2 is queued."),
+                ("cancel", 2, "Job 2 is cancelled."),
+                ("retry", 3, "Job 3 is queued."),
+            ):
+                result = foldq(command, job)
+                assert (result.exit_code, result.stderr.strip()) == (0, told)
+                assert result.stdout == ""
+
+    def test_nothing_to_do(self, searches, spool):
+        with hold(spool):
+            assert "not paused" in foldq("resume", 2).stderr
+            assert "no failed task" in foldq("retry", 1).stderr
+            result = foldq("cancel", 1)
+            assert (result.exit_code, "completed already" in result.stderr) == (2, True)
+            assert "foldq retry 3" in foldq("resume", 3).stderr
+        assert not list((spool / "control").glob("*")) if (spool / "control").exists() else True
+
+    def test_without_a_scheduler(self, searches, spool):
+        result = foldq("cancel", 2)
+        assert result.exit_code == 5
+        assert "foldq serve" in result.stderr
+
+    def test_a_scheduler_that_is_busy(self, searches, spool, monkeypatch):
+        monkeypatch.setattr(commands_steer, "PATIENCE", 0.2)
+        (spool / "control").mkdir()
+        with hold(spool):
+            result = foldq("cancel", 2, "--json")
+        assert result.exit_code == 0
+        assert "has not done it yet" in result.stderr
+        assert document(result)["jobs"][0] == {
+            "id": 2, "name": "wine-svc", "state": "running", "asked": True,
+        }  # fmt: skip
+        assert len(list((spool / "control").iterdir())) == 1
+
+
+class TestWatching:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch):
+        monkeypatch.setattr(watching, "PATIENCE", 0.3)
+        monkeypatch.setattr(watching, "POLL", 0.02)
+
+    def test_a_job_that_has_ended(self, searches):
+        assert foldq("watch", 1).exit_code == 0
+        result = foldq("watch", 3)
+        assert result.exit_code == 1
+        assert "broken: failed" in result.stdout
+
+    def test_nobody_works(self, searches):
+        result = foldq("watch", 2)
+        assert result.exit_code == 5
+        assert "foldq serve" in result.stderr
+
+    def test_until_the_end(self, searches, spool):
+        def finish() -> None:
+            db = Fabricated(spool)
+            time.sleep(0.2)
+            db.update(2, n_done=4)
+            db.update(2, state="completed", finished_at=at(50))
+            db.db.close()
+
+        thread = threading.Thread(target=finish)
+        with hold(spool):
+            thread.start()
+            result = foldq("watch")
+            thread.join()
+        assert result.exit_code == 0
+        lines = result.stdout.splitlines()
+        assert "wine-svc: running, 1/4 folds, best 0.5000" in lines[0]
+        assert "wine-svc: completed, 4/4 folds" in lines[-1]
+
+
+class TestSubmitting:
+    @pytest.fixture
+    def good(self, tmp_path):
+        path = tmp_path / "iris.yaml"
+        path.write_text(GOOD)
+        return path
+
+    @pytest.fixture
+    def bad(self, tmp_path):
+        path = tmp_path / "bad.yaml"
+        path.write_text(BAD)
+        return path
+
+    def test_validate_counts(self, spool, good):
+        result = foldq("validate", good)
+        assert result.exit_code == 0
+        assert "3 candidates × 4 splits = 12 fits" in result.stdout
+        (file,) = document(foldq("validate", "--no-data", "--json", good))["files"]
+        assert (file["valid"], file["name"], file["n_fits"]) == (True, "iris", 12)
+
+    def test_validate_lists_every_problem(self, spool, good, bad):
+        result = foldq("validate", "--no-data", good, bad)
+        assert result.exit_code == 3
+        assert "serch" in result.stdout
+        assert "search?" in result.stdout
+        assert "at least 2 folds" in result.stdout
+        files = document(foldq("validate", "--no-data", "--json", good, bad))["files"]
+        assert [file["valid"] for file in files] == [True, False]
+        assert {problem["where"] for problem in files[1]["problems"]} == {"cv", "serch"}
+
+    def test_validate_sees_what_only_the_data_tell(self, spool, tmp_path):
+        path = tmp_path / "many.yaml"
+        path.write_text(GOOD.replace("cv: 4", "cv: 51"))
+        assert foldq("validate", "--no-data", path).exit_code == 0
+        result = foldq("validate", path)
+        assert result.exit_code == 3
+        assert "51" in result.stdout
+
+    def test_validate_of_what_is_no_file(self, spool, tmp_path):
+        assert foldq("validate", tmp_path / "none.yaml").exit_code == 3
+        assert foldq("validate", tmp_path).exit_code == 3
+
+    def test_submit_without_a_scheduler(self, spool, good):
+        result = foldq("submit", good)
+        assert result.exit_code == 0
+        assert "No scheduler is running" in result.stderr
+        assert (spool / "incoming" / "iris.yaml").read_text() == GOOD
+        read = document(foldq("submit", good, "--as", "again", "--json"))["submitted"][0]
+        assert (read["file_name"], read["state"], read["job_id"]) == ("again.yaml", "waiting", None)
+        assert (spool / "incoming" / "again.yaml").exists()
+
+    def test_nothing_is_submitted_when_one_is_invalid(self, spool, good, bad):
+        result = foldq("submit", good, bad)
+        assert result.exit_code == 3
+        assert "serch" in result.stderr
+        assert not (spool / "incoming").exists()
+        assert foldq("submit", good, good, "--as", "x").exit_code == 2
+
+    def test_the_same_file_again(self, spool, good, records):
+        import hashlib
+
+        digest = hashlib.sha256(good.read_bytes()).hexdigest()
+        records.finished_search("iris", file_name="iris.yaml", file_digest=digest)
+        result = foldq("submit", good)
+        assert result.exit_code == 0
+        assert "is already job 1 (completed)" in result.stderr
+        assert "--as" in result.stderr
+        assert not (spool / "incoming").exists()
+        result = foldq("submit", good, "--as", "again")
+        assert "job 1 has the same content" in result.stderr
+        assert (spool / "incoming" / "again.yaml").exists()
+
+    def test_another_file_of_that_name_waits(self, spool, good):
+        foldq("submit", good)
+        good.write_text(GOOD + "priority: 3\n")
+        result = foldq("submit", good)
+        assert result.exit_code == 2
+        assert "waiting already" in result.stderr
+        assert "--as" in result.stderr
+
+    def test_run_of_a_search_that_is_done_tells_the_best(self, spool, good, records):
+        import hashlib
+
+        digest = hashlib.sha256(good.read_bytes()).hexdigest()
+        records.finished_search("iris", file_name="iris.yaml", file_digest=digest)
+        result = foldq("run", good)
+        assert result.exit_code == 0
+        assert "C=10" in result.stdout
+        assert document(foldq("run", good, "--json"))["best_params"] == {"C": 10}
+
+    def test_run_with_an_invalid_file(self, spool, bad):
+        assert foldq("run", bad).exit_code == 3
+
+    def test_serve_on_a_held_spool(self, spool):
+        spool.mkdir()
+        with hold(spool):
+            result = foldq("serve")
+        assert result.exit_code == 6
+        assert str(os.getpid()) in result.stderr
+
+
+def test_the_schema_is_json_schema():
+    read = json.loads(foldq("schema").stdout)
+    assert read["type"] == "object"
+    assert {"data", "estimator", "search"} <= read["properties"].keys()
