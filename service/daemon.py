@@ -35,6 +35,7 @@ from service.engines import (
 from service.exports import write_results
 from service.records import find_job
 from service.results import read_folds
+from service.logs import start_logging
 from service.policy import Policy
 from service.scheduler import Scheduler
 from service.stimuli import (
@@ -105,6 +106,7 @@ def serve(settings: Settings, *, until_idle: bool = False) -> None:
     spool.make_directories(settings.spool)
     with ExitStack() as stack:
         stack.enter_context(lock.hold(settings.spool))
+        start_logging(settings.spool / "logs")
         store = Store(settings.database_path, synchronous=settings.synchronous)
         stack.callback(store.close)
         daemon = Daemon(settings, store)

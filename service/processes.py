@@ -37,8 +37,8 @@ class ProcessBook:
     def remove(self, pid: int) -> None:
         """Forget a process that ended."""
         with self._lock:
-            self._started.pop(pid, None)
-            self._write()
+            if self._started.pop(pid, None) is not None:
+                self._write()
 
     def end_all(self, patience: float = 3.0) -> None:
         """End every process written down and their children: SIGTERM, then SIGKILL.
@@ -49,8 +49,8 @@ class ProcessBook:
             Seconds between the two.
         """
         with self._lock:
-            _end(self._started, patience)
-            self._started.clear()
+            started, self._started = self._started, {}
+            _end(started, patience)
             self._path.unlink(missing_ok=True)
 
     def end_strays(self) -> None:

@@ -8,11 +8,10 @@ file was moved or a batch sent on the strength of it.
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,11 @@ from pydantic import JsonValue
 from sqlite_utils import Database
 
 from schemas.job import JobSpec
-from schemas.lifecycle import JobState, Outcome, TaskKind, TaskState
+from schemas.lifecycle import TaskKind, TaskState
 from schemas.task import EngineReport
-from service import jsontext
 from service.migrations import migrations
-from service.stimuli import (
-    CancelTasks,
-    Dispatch,
-    EndTask,
-    EngineLeft,
-    MoveJob,
-    Note,
-    PutBackTask,
-    Record,
-    RecordPrepared,
-    RecordRefitted,
-    ReopenPrepare,
-    Task,
-)
+from service.recorder import Recorder
+from service.stimuli import Record, Task
 
 Params = Mapping[str, JsonValue]
 
@@ -104,18 +90,7 @@ class Store:
         self._refuse_newer(path)
         migrations.apply(self.db)
         self.connection = connection
-        self._recorders: dict[type, Callable[[Sequence[Any], str], None]] = {
-            Dispatch: self._dispatched,
-            EndTask: self._ended,
-            PutBackTask: self._put_back,
-            MoveJob: self._moved,
-            CancelTasks: self._cancelled,
-            RecordPrepared: self._prepared,
-            RecordRefitted: self._refitted,
-            ReopenPrepare: self._reopened,
-            EngineLeft: self._left,
-            Note: self._noted,
-        }
+        self._recorder = Recorder(connection)
 
     def _refuse_newer(self, path: Path) -> None:
         known = {migration.name for migration in migrations.pending(Database(memory=True))}
@@ -200,9 +175,9 @@ class Store:
             message = f"admitted from {name}"
             if twin is not None:
                 message += f"; its content is the same as job {twin}'s"
-            self._note(now, "job admitted", message, job_id=job_id)
+            self._recorder.note(timestamp(now), "job admitted", message, job_id=job_id)
             for warning in warnings:
-                self._note(now, "warning", warning, job_id=job_id)
+                self._recorder.note(timestamp(now), "warning", warning, job_id=job_id)
         return Admission(job_id, True, twin)
 
     # --- planning ----------------------------------------------------------------------------
@@ -311,173 +286,13 @@ class Store:
 
     def record(self, records: Iterable[Record], now: datetime) -> None:
         """Write what a turn of the loop changed, in order, in one transaction."""
-        at = timestamp(now)
         with self.transaction():
-            for kind, group in groupby(records, key=type):
-                self._recorders[kind](list(group), at)
-
-    def _dispatched(self, orders: Sequence[Dispatch], at: str) -> None:
-        self.connection.executemany(
-            "INSERT INTO attempt (id, task_id, engine_id, batch, submitted_at)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                (attempt_id, task.task_id, order.batch.engine_id, order.batch.batch_id, at)
-                for order in orders
-                for attempt_id, task in order.batch.tasks
-            ),
-        )
-        self.connection.executemany(
-            "UPDATE task SET state = 'dispatched', started_at = coalesce(started_at, ?)"
-            " WHERE id = ?",
-            ((at, task.task_id) for order in orders for _, task in order.batch.tasks),
-        )
-
-    def _ended(self, orders: Sequence[EndTask], at: str) -> None:
-        self._close_attempts(orders, at)
-        self.connection.executemany(
-            "UPDATE task SET state = ?, reason = ?, n_attempts = ?, test_scores = ?,"
-            " train_scores = ?, fit_time = ?, score_time = ?, error = ?, warnings = ?,"
-            " finished_at = ? WHERE id = ?",
-            (_ended_row(order, at) for order in orders),
-        )
-        progress: dict[int, list[float]] = {}
-        for order in orders:
-            if order.kind is TaskKind.FOLD:
-                done_failed_seconds = progress.setdefault(order.job_id, [0, 0, 0.0])
-                done_failed_seconds[order.state is TaskState.FAILED] += 1
-                if order.result is not None:
-                    done_failed_seconds[2] += order.result.fit_time + order.result.score_time
-        self.connection.executemany(
-            "UPDATE job SET n_done = n_done + ?, n_failed = n_failed + ?,"
-            " fold_seconds = fold_seconds + ? WHERE id = ?",
-            ((*numbers, job_id) for job_id, numbers in progress.items()),
-        )
-
-    def _put_back(self, orders: Sequence[PutBackTask], at: str) -> None:
-        self._close_attempts(orders, at)
-        self.connection.executemany(
-            "UPDATE task SET state = 'pending', n_attempts = ?, n_engines_lost = ? WHERE id = ?",
-            ((order.n_attempts, order.n_engines_lost, order.task_id) for order in orders),
-        )
-
-    def _close_attempts(self, orders: Sequence[EndTask | PutBackTask], at: str) -> None:
-        self.connection.executemany(
-            "UPDATE attempt SET outcome = ?, finished_at = ?, error = ? WHERE id = ?",
-            ((order.outcome, at, order.error, order.attempt_id) for order in orders),
-        )
-
-    def _moved(self, orders: Sequence[MoveJob], at: str) -> None:
-        for order in orders:
-            finished_at = at if order.state.is_final else None
-            self.connection.execute(
-                "UPDATE job SET state = ?, reason = ?, finished_at = ?,"
-                " started_at = CASE WHEN ? THEN coalesce(started_at, ?) ELSE started_at END"
-                " WHERE id = ?",
-                (
-                    order.state,
-                    order.reason,
-                    finished_at,
-                    order.state in _STARTED,
-                    at,
-                    order.job_id,
-                ),
-            )
-            message = order.state if order.reason is None else f"{order.state}: {order.reason}"
-            self._note_at(at, "job moved", message, job_id=order.job_id)
-
-    def _cancelled(self, orders: Sequence[CancelTasks], at: str) -> None:
-        for order in orders:
-            self.connection.execute(
-                "UPDATE attempt SET outcome = ?, finished_at = ? WHERE outcome IS NULL"
-                " AND task_id IN (SELECT id FROM task WHERE job_id = ? AND state = 'dispatched')",
-                (Outcome.CANCELLED, at, order.job_id),
-            )
-            self.connection.execute(
-                "UPDATE task SET state = 'cancelled', finished_at = ?"
-                " WHERE job_id = ? AND state IN ('pending', 'dispatched')",
-                (at, order.job_id),
-            )
-
-    def _prepared(self, orders: Sequence[RecordPrepared], at: str) -> None:
-        for order in orders:
-            prepared = order.prepared
-            self.connection.execute(
-                "UPDATE job SET prepared = ?, data_fingerprint = ?, n_samples = ?,"
-                " n_features = ?, n_splits = ?, versions = ? WHERE id = ?",
-                (
-                    json.dumps(asdict(prepared)),
-                    prepared.fingerprint,
-                    prepared.n_samples,
-                    prepared.n_features,
-                    prepared.n_splits,
-                    json.dumps(prepared.versions),
-                    order.job_id,
-                ),
-            )
-            shape = f"{prepared.n_samples} samples"
-            if prepared.n_features is not None:
-                shape += f" × {prepared.n_features} features"
-            self._note_at(
-                at,
-                "data prepared",
-                f"{shape}, {prepared.n_splits} splits, fingerprint {prepared.fingerprint[:12]}",
-                job_id=order.job_id,
-            )
-
-    def _refitted(self, orders: Sequence[RecordRefitted], at: str) -> None:
-        for order in orders:
-            self.connection.execute(
-                "UPDATE job SET refitted = ? WHERE id = ?",
-                (json.dumps(asdict(order.refitted)), order.job_id),
-            )
-            self._note_at(at, "best model saved", f"{order.refitted.file}", job_id=order.job_id)
-
-    def _reopened(self, orders: Sequence[ReopenPrepare], _at: str) -> None:
-        for order in orders:
-            self.connection.execute(
-                "UPDATE task SET state = 'pending', finished_at = NULL"
-                " WHERE job_id = ? AND kind = 'prepare'",
-                (order.job_id,),
-            )
-
-    def _left(self, orders: Sequence[EngineLeft], at: str) -> None:
-        self.connection.executemany(
-            "UPDATE engine SET left_at = ?, left_because = ? WHERE id = ? AND left_at IS NULL",
-            ((at, order.because, order.engine_id) for order in orders),
-        )
-
-    def _noted(self, orders: Sequence[Note], at: str) -> None:
-        for order in orders:
-            self._note_at(
-                at,
-                order.kind,
-                order.message,
-                job_id=order.job_id,
-                task_id=order.task_id,
-                engine_id=order.engine_id,
-            )
-
-    def _note(self, now: datetime, kind: str, message: str, **about: int | None) -> None:
-        self._note_at(timestamp(now), kind, message, **about)
-
-    def _note_at(self, at: str, kind: str, message: str, **about: int | None) -> None:
-        self.connection.execute(
-            "INSERT INTO event (at, kind, message, job_id, task_id, engine_id)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                at,
-                kind,
-                message,
-                about.get("job_id"),
-                about.get("task_id"),
-                about.get("engine_id"),
-            ),
-        )
+            self._recorder.write(records, timestamp(now))
 
     def note(self, kind: str, message: str, now: datetime, **about: int | None) -> None:
         """Record an event on its own."""
         with self.transaction():
-            self._note(now, kind, message, **about)
+            self._recorder.note(timestamp(now), kind, message, **about)
 
     # --- engines -----------------------------------------------------------------------------
 
@@ -493,8 +308,8 @@ class Store:
                 "joined_at": timestamp(now),
             }
             engine_id = int(self.db.table("engine").insert(row).last_rowid or 0)
-            self._note(
-                now,
+            self._recorder.note(
+                timestamp(now),
                 "engine joined",
                 f"engine {engine_id} on {report.host}, pid {report.pid}",
                 engine_id=engine_id,
@@ -553,7 +368,9 @@ class Store:
                 " WHERE id = ? AND state IN ('completed', 'failed', 'cancelled')",
                 (job_id,),
             )
-            self._note_at(at, "job retried", f"{n_tasks} failed tasks put back", job_id=job_id)
+            self._recorder.note(
+                at, "job retried", f"{n_tasks} failed tasks put back", job_id=job_id
+            )
         for fold in folds:
             fold.n_attempts = fold.n_engines_lost = 0
         return folds
@@ -576,9 +393,6 @@ class Store:
         )
 
 
-#: States that a job can only be in once it was begun.
-_STARTED = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING, JobState.COMPLETED})
-
 _FOLD_TASKS = (
     "SELECT task.id, candidate.params, task.split, candidate.n_resources, task.n_attempts,"
     " task.n_engines_lost FROM task JOIN candidate ON candidate.id = task.candidate_id"
@@ -595,31 +409,3 @@ def _as_task(row: tuple[Any, ...]) -> Task:
         n_attempts=row[4],
         n_engines_lost=row[5],
     )
-
-
-def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
-    result = order.result
-    if result is None:
-        return (
-            order.state, order.reason, order.n_attempts,
-            None, None, None, None, order.error, None, at, order.task_id,
-        )  # fmt: skip
-    return (
-        order.state,
-        order.reason,
-        order.n_attempts,
-        _scores(result.test_scores) if order.state is TaskState.DONE else None,
-        _scores(result.train_scores) if result.train_scores else None,
-        result.fit_time,
-        result.score_time,
-        order.error,
-        json.dumps(result.warnings) if result.warnings else None,
-        at,
-        order.task_id,
-    )
-
-
-def _scores(scores: Mapping[str, float]) -> str:
-    if all(map(math.isfinite, scores.values())):
-        return json.dumps(scores)
-    return jsontext.dumps(scores)

@@ -368,9 +368,7 @@ def test_data_that_left_the_cache_are_prepared_again_before_any_other_fold(drive
 
 def test_data_that_changed_meanwhile_fail_the_job(driver):
     driver.tell(
-        JobAdmitted(
-            1, JobState.QUEUED, todo=Task(5, TaskKind.PREPARE), fingerprint="other/splits"
-        )
+        JobAdmitted(1, JobState.QUEUED, todo=Task(5, TaskKind.PREPARE), fingerprint="other/splits")
     )
     orders = driver.tell(BatchReturned(batches(driver.orders)[0].batch_id, PREPARED))
     (move,) = of(MoveJob, orders)

@@ -1,0 +1,243 @@
+"""How each order of the scheduler core changes the records."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from schemas.lifecycle import JobState, Outcome, TaskKind, TaskState
+from service import jsontext
+from service.stimuli import (
+    CancelTasks,
+    Dispatch,
+    EndTask,
+    EngineLeft,
+    MoveJob,
+    Note,
+    PutBackTask,
+    Record,
+    RecordPrepared,
+    RecordRefitted,
+    ReopenPrepare,
+)
+
+
+class Recorder:
+    """Writes orders into the tables, within the transaction of its caller.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+        The writer's.
+    """
+
+    def __init__(self, connection: sqlite3.Connection):
+        self.connection = connection
+        self._writers: dict[type, Callable[[Sequence[Any], str], None]] = {
+            Dispatch: self._dispatched,
+            EndTask: self._ended,
+            PutBackTask: self._put_back,
+            MoveJob: self._moved,
+            CancelTasks: self._cancelled,
+            RecordPrepared: self._prepared,
+            RecordRefitted: self._refitted,
+            ReopenPrepare: self._reopened,
+            EngineLeft: self._left,
+            Note: self._noted,
+        }
+
+    def write(self, records: Iterable[Record], at: str) -> None:
+        """Write the records in their order; neighbours of one kind go in together."""
+        for kind, group in groupby(records, key=type):
+            self._writers[kind](list(group), at)
+
+    def _dispatched(self, orders: Sequence[Dispatch], at: str) -> None:
+        self.connection.executemany(
+            "INSERT INTO attempt (id, task_id, engine_id, batch, submitted_at)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (
+                (attempt_id, task.task_id, order.batch.engine_id, order.batch.batch_id, at)
+                for order in orders
+                for attempt_id, task in order.batch.tasks
+            ),
+        )
+        self.connection.executemany(
+            "UPDATE task SET state = 'dispatched', started_at = coalesce(started_at, ?)"
+            " WHERE id = ?",
+            ((at, task.task_id) for order in orders for _, task in order.batch.tasks),
+        )
+
+    def _ended(self, orders: Sequence[EndTask], at: str) -> None:
+        self._close_attempts(orders, at)
+        self.connection.executemany(
+            "UPDATE task SET state = ?, reason = ?, n_attempts = ?, test_scores = ?,"
+            " train_scores = ?, fit_time = ?, score_time = ?, error = ?, warnings = ?,"
+            " finished_at = ? WHERE id = ?",
+            (_ended_row(order, at) for order in orders),
+        )
+        progress: dict[int, list[float]] = {}
+        for order in orders:
+            if order.kind is TaskKind.FOLD:
+                done_failed_seconds = progress.setdefault(order.job_id, [0, 0, 0.0])
+                done_failed_seconds[order.state is TaskState.FAILED] += 1
+                if order.result is not None:
+                    done_failed_seconds[2] += order.result.fit_time + order.result.score_time
+        self.connection.executemany(
+            "UPDATE job SET n_done = n_done + ?, n_failed = n_failed + ?,"
+            " fold_seconds = fold_seconds + ? WHERE id = ?",
+            ((*numbers, job_id) for job_id, numbers in progress.items()),
+        )
+
+    def _put_back(self, orders: Sequence[PutBackTask], at: str) -> None:
+        self._close_attempts(orders, at)
+        self.connection.executemany(
+            "UPDATE task SET state = 'pending', n_attempts = ?, n_engines_lost = ? WHERE id = ?",
+            ((order.n_attempts, order.n_engines_lost, order.task_id) for order in orders),
+        )
+
+    def _close_attempts(self, orders: Sequence[EndTask | PutBackTask], at: str) -> None:
+        self.connection.executemany(
+            "UPDATE attempt SET outcome = ?, finished_at = ?, error = ? WHERE id = ?",
+            ((order.outcome, at, order.error, order.attempt_id) for order in orders),
+        )
+
+    def _moved(self, orders: Sequence[MoveJob], at: str) -> None:
+        for order in orders:
+            finished_at = at if order.state.is_final else None
+            self.connection.execute(
+                "UPDATE job SET state = ?, reason = ?, finished_at = ?,"
+                " started_at = CASE WHEN ? THEN coalesce(started_at, ?) ELSE started_at END"
+                " WHERE id = ?",
+                (
+                    order.state,
+                    order.reason,
+                    finished_at,
+                    order.state in _STARTED,
+                    at,
+                    order.job_id,
+                ),
+            )
+            message = order.state if order.reason is None else f"{order.state}: {order.reason}"
+            self.note(at, "job moved", message, job_id=order.job_id)
+
+    def _cancelled(self, orders: Sequence[CancelTasks], at: str) -> None:
+        for order in orders:
+            self.connection.execute(
+                "UPDATE attempt SET outcome = ?, finished_at = ? WHERE outcome IS NULL"
+                " AND task_id IN (SELECT id FROM task WHERE job_id = ? AND state = 'dispatched')",
+                (Outcome.CANCELLED, at, order.job_id),
+            )
+            self.connection.execute(
+                "UPDATE task SET state = 'cancelled', finished_at = ?"
+                " WHERE job_id = ? AND state IN ('pending', 'dispatched')",
+                (at, order.job_id),
+            )
+
+    def _prepared(self, orders: Sequence[RecordPrepared], at: str) -> None:
+        for order in orders:
+            prepared = order.prepared
+            self.connection.execute(
+                "UPDATE job SET prepared = ?, data_fingerprint = ?, n_samples = ?,"
+                " n_features = ?, n_splits = ?, versions = ? WHERE id = ?",
+                (
+                    json.dumps(asdict(prepared)),
+                    prepared.fingerprint,
+                    prepared.n_samples,
+                    prepared.n_features,
+                    prepared.n_splits,
+                    json.dumps(prepared.versions),
+                    order.job_id,
+                ),
+            )
+            shape = f"{prepared.n_samples} samples"
+            if prepared.n_features is not None:
+                shape += f" × {prepared.n_features} features"
+            self.note(
+                at,
+                "data prepared",
+                f"{shape}, {prepared.n_splits} splits, fingerprint {prepared.fingerprint[:12]}",
+                job_id=order.job_id,
+            )
+
+    def _refitted(self, orders: Sequence[RecordRefitted], at: str) -> None:
+        for order in orders:
+            self.connection.execute(
+                "UPDATE job SET refitted = ? WHERE id = ?",
+                (json.dumps(asdict(order.refitted)), order.job_id),
+            )
+            self.note(at, "best model saved", f"{order.refitted.file}", job_id=order.job_id)
+
+    def _reopened(self, orders: Sequence[ReopenPrepare], _at: str) -> None:
+        for order in orders:
+            self.connection.execute(
+                "UPDATE task SET state = 'pending', finished_at = NULL"
+                " WHERE job_id = ? AND kind = 'prepare'",
+                (order.job_id,),
+            )
+
+    def _left(self, orders: Sequence[EngineLeft], at: str) -> None:
+        self.connection.executemany(
+            "UPDATE engine SET left_at = ?, left_because = ? WHERE id = ? AND left_at IS NULL",
+            ((at, order.because, order.engine_id) for order in orders),
+        )
+
+    def _noted(self, orders: Sequence[Note], at: str) -> None:
+        for order in orders:
+            self.note(
+                at,
+                order.kind,
+                order.message,
+                job_id=order.job_id,
+                task_id=order.task_id,
+                engine_id=order.engine_id,
+            )
+
+    def note(self, at: str, kind: str, message: str, **about: int | None) -> None:
+        """Write an event down."""
+        self.connection.execute(
+            "INSERT INTO event (at, kind, message, job_id, task_id, engine_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                at,
+                kind,
+                message,
+                about.get("job_id"),
+                about.get("task_id"),
+                about.get("engine_id"),
+            ),
+        )
+
+
+#: States that a job can only be in once it was begun.
+_STARTED = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING, JobState.COMPLETED})
+
+
+def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
+    result = order.result
+    if result is None:
+        return (
+            order.state, order.reason, order.n_attempts,
+            None, None, None, None, order.error, None, at, order.task_id,
+        )  # fmt: skip
+    return (
+        order.state,
+        order.reason,
+        order.n_attempts,
+        _scores(result.test_scores) if order.state is TaskState.DONE else None,
+        _scores(result.train_scores) if result.train_scores else None,
+        result.fit_time,
+        result.score_time,
+        order.error,
+        json.dumps(result.warnings) if result.warnings else None,
+        at,
+        order.task_id,
+    )
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    if all(map(math.isfinite, scores.values())):
+        return json.dumps(scores)
+    return jsontext.dumps(scores)
