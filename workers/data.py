@@ -17,18 +17,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
 import schemas
-from schemas.data import DataSpec, FileData, LoaderData
+from schemas.data import ARRAY_SUFFIXES, DataSpec, FileData, LoaderData
 from schemas.job import JobSpec
 from schemas.problems import InvalidJob, Problem
 from schemas.task import Prepared
 from workers import cache as entries
-from workers import sources
+from workers.archives import from_archive
 from workers.cache import DataMissing, open_prepared
 from workers.catalog import Catalog
 from workers.datachecks import dataset_problems, split_problems
 from workers.datafiles import MAX_BYTES, content_digest, open_data_file, reason
 from workers.dataset import Dataset, UnstorableData, dense
+from workers.sources import from_generator, from_loader
 from workers.splits import Split, TooManySplits, materialise, store_splits
+from workers.tables import from_table
 
 __all__ = ["DataMissing", "Dataset", "Examined", "examine", "load", "open_prepared", "prepare"]
 
@@ -151,11 +153,12 @@ def load(
         When it cannot be read, or lacks a column that the job names.
     """
     if isinstance(data, FileData):
-        return sources.from_file(data, roots, max_bytes)
+        read = from_archive if data.suffix in ARRAY_SUFFIXES else from_table
+        return read(data, roots, max_bytes)
     params = catalog.build_params(data.params)
     if isinstance(data, LoaderData):
-        return sources.from_loader(data, params)
-    return sources.from_generator(data, params, max_bytes)
+        return from_loader(data, params)
+    return from_generator(data, params, max_bytes)
 
 
 def versions() -> dict[str, str]:

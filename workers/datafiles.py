@@ -166,3 +166,30 @@ def _too_big(name: str, size: int, max_bytes: int, where: str) -> Problem | None
         expected=f"at most {max_bytes:,} bytes",
         hint="Give the columns or rows that are needed in a smaller file.",
     )
+
+
+def refuse_unpacked(size: int, name: str, max_bytes: int, where: str = "data.file") -> None:
+    """Refuse a file that is small only as long as it is packed."""
+    if size > max_bytes:
+        raise InvalidJob(
+            [
+                Problem(
+                    where,
+                    f"unpacked, {name!r} has {size:,} bytes, more than the {max_bytes:,} "
+                    "that are taken",
+                    hint="Give the columns or rows that are needed in a smaller file.",
+                )
+            ]
+        )
+
+
+def no_such(where: str, what: str, name: str, valid: Sequence[str], file: str) -> Problem:
+    """Return the problem of a column or array that is not in a file."""
+    listed = ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
+    return Problem(
+        where,
+        f"there is no {what} {name!r} in {file!r}",
+        given=name,
+        expected=f"one of {listed}" if valid else None,
+        nearest=nearest(name, valid),
+    )

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
+from schemas.problems import InvalidJob, Problem
+
 #: A NumPy array of any dtype.
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -99,3 +101,34 @@ def plain_scalars(values: Array, name: str) -> list[str | int | float | bool | N
             raise UnstorableData(name, type(value).__name__)
         scalars.append(plain)
     return scalars
+
+
+def as_features(X: Any, where: str) -> Any:
+    """Return features in a form that is kept: a table, CSR, or an array of rows."""
+    if is_sparse(X):
+        return X.tocsr()
+    if isinstance(X, pd.DataFrame):
+        return X
+    array = np.asarray(X)
+    is_text = array.ndim == 1 and array.dtype.kind == "U"
+    if array.dtype.kind in "VO" or (array.ndim != 2 and not is_text):
+        raise InvalidJob(
+            [
+                Problem(
+                    where,
+                    f"X has the shape {array.shape} and the dtype {array.dtype}",
+                    expected="two dimensions, (n_samples, n_features), or one of text",
+                    hint="A single feature is X.reshape(-1, 1).",
+                )
+            ]
+        )
+    return array
+
+
+def as_target(y: Any) -> Any:
+    """Return a target as an array, or as CSR where it is sparse."""
+    if y is None:
+        return None
+    if is_sparse(y):
+        return y.tocsr()
+    return y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else np.asarray(y)
