@@ -1,0 +1,34 @@
+"""Fixtures with real engines. Whatever a test does, no process of a scheduler outlives it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cluster import Scheduler
+
+
+@pytest.fixture(scope="session")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
+    """One running scheduler with 2 engines that tests share: give jobs names of their own."""
+    with Scheduler(tmp_path_factory.mktemp("shared")) as scheduler:
+        yield scheduler
+
+
+@pytest.fixture
+def new_scheduler(tmp_path: Path) -> Iterator[Callable[..., Scheduler]]:
+    """Make schedulers that the test may stop and kill; `start` is the test's to call.
+
+    Each call takes what `Scheduler` takes after its directory, and gives it a fresh spool.
+    """
+    with ExitStack() as stack:
+
+        def make(*, engines: int = 2, **settings: object) -> Scheduler:
+            directory = tmp_path / f"scheduler-{len(made) + 1}"
+            scheduler = Scheduler(directory, engines=engines, **settings)
+            made.append(scheduler)
+            stack.callback(scheduler.close)
+            return scheduler
+
+        made: list[Scheduler] = []
+        yield make
