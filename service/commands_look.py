@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,6 +72,9 @@ def status(
             busy = {load.engine_id for load in lives.loads(records)} if held else set()
             lines = [progress(records, job, now) for job in jobs]
             documents = [job_json(records, job, now) for job in jobs] if as_json else []
+            if held is None:  # then no time is left, it stands still
+                lines = [replace(line, time_left=None) for line in lines]
+                documents = [{**job, "time_left": None} for job in documents]
     except NoRecords:
         lines, documents, n_jobs, live, busy = [], [], 0, [], set()
 

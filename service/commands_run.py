@@ -69,15 +69,19 @@ def run(
     (verdict,) = _judged([file], settings, name)
     submission = _handed_in(settings, verdict, name)
     _tell_submission(settings, submission)
-    job = submission.job
-    if job is None or not job.state.is_final:
-        if holder(settings.spool) is not None:
-            tell(f"A scheduler runs on {settings.spool} already; it does the work.")
-            job = _follow(settings, submission)
-        else:
-            with OwnScheduler(settings) as scheduler:
-                job = _follow(settings, submission, scheduler)
-    _print_outcome(settings, job, as_json=as_json)
+    if submission.job is not None and submission.job.state.is_final:
+        job = submission.job
+        _print_outcome(settings, job, as_json=as_json)
+    elif holder(settings.spool) is not None:
+        tell(f"A scheduler runs on {settings.spool} already; it does the work.")
+        job = _follow(settings, submission)
+        _print_outcome(settings, job, as_json=as_json)
+    else:
+        tell("Starting a scheduler and its engines …")
+        with OwnScheduler(settings) as scheduler:
+            job = _follow(settings, submission, scheduler)
+            # Before the engines are stopped, which takes a moment.
+            _print_outcome(settings, job, as_json=as_json)
     if job.state != "completed":
         raise typer.Exit(int(ExitCode.JOB_FAILED))
 
@@ -189,10 +193,9 @@ def _handed_in(settings: "Settings", verdict: "Verdict", name: str | None) -> "S
 def _tell_submission(settings: "Settings", submission: "Submission") -> None:
     job = submission.job
     if submission.already and job is not None:
-        tell(
-            f"{submission.file_name} is already job {job.id} ({job.state}); nothing was submitted."
-            " To run it again: --as NEWNAME"
-        )
+        known = f"{submission.file_name} is already job {job.id} ({job.state})"
+        again = " To run it again: --as NEWNAME" if job.state.is_final else ""
+        tell(f"{known}; nothing was submitted.{again}")
     elif job is not None:
         tell(f"Submitted {submission.file_name} as job {job.id}.")
     else:
@@ -219,7 +222,7 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
         follower = Follower(settings.database_path, [submission.job.id], messages(), is_served)
         (job,) = follower.follow()
     except KeyboardInterrupt:
-        tell("\nStopping. What is recorded stays; to go on: foldq serve")
+        tell(f"\nStopping. What is recorded stays; to go on: foldq serve --spool {settings.spool}")
         raise typer.Exit(130) from None
     return job
 

@@ -120,27 +120,28 @@ def _as_text(value: Any) -> str | None:
 
 def best(job: Job, results: CVResults) -> dict[str, Any]:
     """Give `best.json`: the winner, how it was chosen, and all that is needed to use or redo it."""
-    index = job.best_index
+    index, metric = job.best_index, job.chosen_metric
     spec = job.spec
-    winner: dict[str, Any] | None = None
-    if index is not None:
-        winner = {
-            "index": index,
-            "params": results["params"][index],
-            "scores": {
-                metric: {
-                    "mean": results[f"mean_test_{metric}"][index],
-                    "std": results[f"std_test_{metric}"][index],
-                    "rank": results[f"rank_test_{metric}"][index],
-                }
-                for metric in job.metrics
-            },
-        }
+
+    def of_winner(column: str) -> Any:
+        return None if index is None else results[column][index]
+
     return document(
         job_id=job.id,
         job=job.name,
-        best=winner,
-        best_score=job.best_score,
+        params=of_winner("params"),
+        metric=metric,
+        score=of_winner(f"mean_test_{metric}"),
+        std=of_winner(f"std_test_{metric}"),
+        index=index,
+        scores={
+            metric: {
+                "mean": of_winner(f"mean_test_{metric}"),
+                "std": of_winner(f"std_test_{metric}"),
+                "rank": of_winner(f"rank_test_{metric}"),
+            }
+            for metric in job.metrics
+        },
         refit=spec.get("refit"),
         estimator=_saved_estimator(job),
         searched={

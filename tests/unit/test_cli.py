@@ -130,8 +130,14 @@ class TestLooking:
         assert read["jobs"][1]["best_score"] == 0.5
 
     def test_status_fits_80_columns(self, records):
-        records.job("a-name-that-is-longer-than-any-column-of-a-table", n_tasks=200_000,
-                    n_done=199_000, n_failed=1000, best_score=-12345.678, state="running")  # fmt: skip
+        records.job(
+            "a-name-that-is-longer-than-any-column-of-a-table",
+            state="running",
+            n_tasks=200_000,
+            n_done=199_000,
+            n_failed=1000,
+            best_score=-12345.678,
+        )
         from rich.console import Console
 
         from service.history import Query, find_jobs, progress

@@ -78,8 +78,9 @@ def test_the_files_of_a_finished_search(search, tmp_path):
     assert strict(lines[1]["params"]) == document["rows"][1]["params"]
 
     best = strict((directory / "best.json").read_text())
-    assert best["best"]["index"] == 1
-    assert best["best"]["scores"]["score"] == {"mean": 0.75, "std": 0.0, "rank": 1}
+    assert (best["index"], best["metric"], best["score"], best["std"]) == (1, "score", 0.75, 0.0)
+    assert best["params"] == {"C": {"$tuple": [1, 2]}, "k": "rbf, 2"}
+    assert best["scores"]["score"] == {"mean": 0.75, "std": 0.0, "rank": 1}
     assert best["estimator"]["load"].endswith(
         'skops.io.load("best_estimator.skops", trusted=["a.B"])'
     )
@@ -101,7 +102,8 @@ def test_a_search_without_a_winner_has_its_files_too(search, tmp_path):
         tmp_path / "1", replace(job, best_index=None, best_score=None, refitted=None), folds
     )
     best = strict((tmp_path / "1" / "best.json").read_text())
-    assert best["best"] is None
+    assert best["params"] is None
+    assert best["index"] is None
     assert best["estimator"] is None
 
 
