@@ -58,10 +58,10 @@ def _as_columns(value: object) -> object:
     if isinstance(value, list) and value and all(isinstance(c, str) and c for c in value):
         if len(set(value)) < len(value):
             twice = next(column for column in value if value.count(column) > 1)
-            raise refusal("a column stands twice among the features", given=shown(twice))
+            raise refusal("A column stands twice among the features.", given=shown(twice))
         return value
     raise refusal(
-        "features are a list of column names, or one name for a column of text",
+        "Features are a list of column names, or one name for a column of text.",
         given=shown(value),
     )
 
@@ -118,7 +118,7 @@ class FileData(Part):
             problems.append(
                 Problem(
                     "file",
-                    "the kind of data file is told by its suffix, and this one is not known",
+                    "The kind of data file is told by its suffix, and this one is not known.",
                     given=shown(self.file),
                     expected="one of " + ", ".join(TABLE_SUFFIXES + ARRAY_SUFFIXES),
                     nearest=nearest(suffix, TABLE_SUFFIXES + ARRAY_SUFFIXES),
@@ -127,7 +127,7 @@ class FileData(Part):
         problems += [
             Problem(
                 field,
-                f"{field} has no meaning for a {suffix} file",
+                f"{field} has no meaning for a {suffix} file.",
                 hint="A table's columns are named by target and features, an .npz file's "
                 "arrays by x and y.",
             )
@@ -153,12 +153,12 @@ class FileData(Part):
 
 def _path_problems(path: str, field: str) -> list[Problem]:
     if not path.isprintable():
-        return [Problem(field, "the path holds a control character", given=shown(path))]
+        return [Problem(field, "The path holds a control character.", given=shown(path))]
     if ".." in path.split("/"):
         return [
             Problem(
                 field,
-                "the path leads upwards",
+                "The path leads upwards.",
                 given=shown(path),
                 hint="Data lie in the spool's data/ directory or in a data root of the operator.",
             )
@@ -179,7 +179,7 @@ def _role_problems(data: FileData) -> list[Problem]:
         # Groups may well be a feature too (a region, a year); a target or a weight may not.
         if other is not None and not (role == "groups" and other == "features"):
             problems.append(
-                Problem(role, f"the column is named by {other} already", given=shown(column))
+                Problem(role, f"The column is named by {other} already.", given=shown(column))
             )
         taken[column] = role
     return problems
@@ -191,7 +191,7 @@ def _data_kind(value: object) -> str:
         return {LoaderData: "loader", MakeData: "make", FileData: "file"}[type(value)]
     if not isinstance(value, dict):
         raise refusal(
-            "data are a mapping",
+            "Data are a mapping.",
             given=shown(value),
             expected="{loader: digits}, {make: classification} or {file: train.csv, target: y}",
         )
@@ -199,10 +199,10 @@ def _data_kind(value: object) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise refusal("data come from one place only", given=" and ".join(found))
+        raise refusal("Data come from one place only.", given=" and ".join(found))
     close = next((match for key in value if (match := nearest(key, kinds)) is not None), None)
     raise refusal(
-        "data need one of loader, make and file",
+        "Data need one of loader, make and file.",
         given=shown(list(value)),
         nearest=close,
         hint="For example: data: {loader: digits}.",

@@ -84,7 +84,7 @@ def _explain_one(
         return [
             Problem(
                 where,
-                f"there is no key {shown(place[-1])} here",
+                f"There is no key {shown(place[-1])} here.",
                 expected="one of " + ", ".join(valid) if valid else None,
                 nearest=nearest(place[-1], valid),
             )
@@ -93,19 +93,23 @@ def _explain_one(
         name = str(place[-1])
         described = models[parent].model_fields[name].description if parent in models else None
         expected = described.rstrip(".") if described else None
-        return [Problem(where, f"{name} is missing", expected=expected)]
+        return [Problem(where, f"{name} is missing.", expected=expected)]
     given = shown(detail["input"])
     template = _EXPECTED.get(detail["type"])
     if template is None:
         text = str(context["error"]) if "error" in context else detail["msg"]
-        return [Problem(where, text[:1].lower() + text[1:], given=given)]
+        return [Problem(where, _sentence(text), given=given)]
     expected, close = template.format(**context), None
     if detail["type"] in ("literal_error", "enum"):
         expected = expected.replace(" or ", ", ").replace("'", "")
         close = nearest(detail["input"], expected.removeprefix("one of ").split(", "))
     return [
-        Problem(where, f"{given} does not fit here", given=given, expected=expected, nearest=close)
+        Problem(where, f"{given} does not fit here.", given=given, expected=expected, nearest=close)
     ]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _where(place: tuple[int | str, ...], tags: Sequence[tuple[str, ...]]) -> str:

@@ -54,7 +54,9 @@ def check_space_value(value: JsonValue, where: str = "") -> list[Problem]:
         value, key = value["$choice"] if len(value) == 1 else value, None
     if isinstance(value, list):
         if not value:
-            return [Problem(where, "the list of values to try is empty", hint="Name at least one.")]
+            return [
+                Problem(where, "The list of values to try is empty.", hint="Name at least one.")
+            ]
         if len(value) > MAX_SIZE:
             return [_too_many(where, len(value))]
         return [
@@ -69,7 +71,7 @@ def check_space_value(value: JsonValue, where: str = "") -> list[Problem]:
     return [
         Problem(
             where,
-            "a parameter of the search space needs a list of values",
+            "A parameter of the search space needs a list of values.",
             given=shown(value),
             expected="a list, $logspace, $linspace, $geomspace, $range, or a distribution",
             hint=f"To try this one value, write [{shown(value)}].",
@@ -99,7 +101,7 @@ def _problems(
     value: JsonValue, where: str, allow_distribution: bool, depth: int
 ) -> Iterator[Problem]:
     if depth > MAX_DEPTH:
-        yield Problem(where, f"the value is nested more than {MAX_DEPTH} deep")
+        yield Problem(where, f"The value is nested more than {MAX_DEPTH} deep.")
         return
     if isinstance(value, list):
         for i, item in enumerate(value):
@@ -116,14 +118,14 @@ def _problems(
     for key in unknown:
         yield Problem(
             join(where, key),
-            f"there is no {shown(key)} in the grammar of values",
+            f"There is no {shown(key)} in the grammar of values.",
             expected="one of " + ", ".join(USAGE),
             nearest=nearest(key, USAGE),
         )
     if unknown:
         return
     if len(dollars) > 1:
-        yield Problem(where, "a mapping holds one $ key only", given=" and ".join(dollars))
+        yield Problem(where, "A mapping holds one $ key only.", given=" and ".join(dollars))
         return
     key = dollars[0]
     if key == "$type":
@@ -133,7 +135,7 @@ def _problems(
         other = next(name for name in value if name != key)
         yield Problem(
             where,
-            f"{key} stands alone in its mapping",
+            f"{key} stands alone in its mapping.",
             given=shown(other),
             expected=USAGE[key],
         )
@@ -141,14 +143,14 @@ def _problems(
     if key in DISTRIBUTIONS and not allow_distribution:
         yield Problem(
             where,
-            f"{key} stands only as the whole of a parameter in search.space",
+            f"{key} stands only as the whole of a parameter in search.space.",
             hint="To draw single values, list them.",
         )
         return
     if key == "$choice":
         yield Problem(
             where,
-            "$choice stands only as the whole of a parameter in search.space",
+            "$choice stands only as the whole of a parameter in search.space.",
             hint="For a list as one value, write the list itself.",
         )
         return
@@ -168,13 +170,13 @@ def _object_problems(value: dict[str, JsonValue], where: str, depth: int) -> Ite
 
 
 def _wrong(key: str, argument: JsonValue, where: str, message: str) -> Problem:
-    return Problem(where, f"{key}: {message}", given=shown(argument), expected=USAGE[key])
+    return Problem(where, f"{key}: {message}.", given=shown(argument), expected=USAGE[key])
 
 
 def _too_many(where: str, n: int) -> Problem:
     return Problem(
         where,
-        f"{n:,} values are more than the {MAX_SIZE:,} that one parameter may have",
+        f"{n:,} values are more than the {MAX_SIZE:,} that one parameter may have.",
         hint="Draw from a distribution with strategy: random, or try fewer values.",
     )
 
@@ -202,7 +204,7 @@ def _spacing_form(key: str, argument: JsonValue, where: str, _depth: int) -> Ite
     if key == "$logspace" and max(abs(low), abs(high)) > 300:
         yield Problem(
             where,
-            "$logspace: its ends are exponents of ten, and 10^300 is as far as numbers go",
+            "$logspace: its ends are exponents of ten, and 10^300 is as far as numbers go.",
             given=shown(argument),
             expected=USAGE[key],
             hint="For the ends themselves, write $geomspace.",

@@ -50,12 +50,12 @@ RANDOM_SPLITTERS: dict[str, str | None] = {
 def _as_cv(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 2:
-            raise refusal("cross-validation needs at least 2 folds", given=shown(value))
+            raise refusal("Cross-validation needs at least 2 folds.", given=shown(value))
         return value
     if isinstance(value, str | dict):
         return as_object(value)
     raise refusal(
-        f"{shown(value)} does not fit here",
+        f"{shown(value)} does not fit here.",
         expected="a number of folds, the name of a splitter, or a mapping with $type",
     )
 
@@ -66,10 +66,10 @@ def _as_names(what: str) -> BeforeValidator:
     def check(value: object) -> object:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
-            raise refusal(f"{what} are a list of names", given=shown(value))
+            raise refusal(f"{what} are a list of names.", given=shown(value))
         if odd := [n for n in names if not n.strip() or len(n) > 100 or not n.isprintable()]:
             raise refusal(
-                f"each of the {what} has 1 to 100 printable characters", given=shown(odd[0])
+                f"Each of the {what} has 1 to 100 printable characters.", given=shown(odd[0])
             )
         return list(dict.fromkeys(names))
 
@@ -79,14 +79,14 @@ def _as_names(what: str) -> BeforeValidator:
 def _as_name(value: object) -> object:
     expected = "1 to 100 printable characters without / and \\"
     if not isinstance(value, str):
-        raise refusal("a job's name is text", given=shown(value), expected=expected)
+        raise refusal("A job's name is text.", given=shown(value), expected=expected)
     if (
         not 1 <= len(value.strip()) == len(value) <= 100
         or not value.isprintable()
         or set(value) & set("/\\")
         or value in (".", "..")
     ):
-        raise refusal("the job's name cannot be used", given=shown(value), expected=expected)
+        raise refusal("The job's name cannot be used.", given=shown(value), expected=expected)
     return value
 
 
@@ -114,7 +114,7 @@ class Retry(Part):
 
 def _as_timeout(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
-        raise refusal("a time limit of zero leaves no time to fit", given="0")
+        raise refusal("A time limit of zero leaves no time to fit.", given="0")
     return value
 
 

@@ -20,16 +20,16 @@ def as_scoring(value: object) -> object:
     scorers = list(value.values()) if isinstance(value, dict) else names
     if not names or not all(isinstance(name, str) and name for name in names + scorers):
         raise refusal(
-            "scoring is the name of a scorer, a list of names, or a mapping of a name of your "
-            "choice to the name of a scorer",
+            "Scoring is the name of a scorer, a list of names, or a mapping of a name of your "
+            "choice to the name of a scorer.",
             given=shown(value),
             hint="For example: scoring: [accuracy, f1_macro].",
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise refusal("a metric stands twice", given=shown(twice))
+        raise refusal("A metric stands twice.", given=shown(twice))
     if odd := [name for name in names if not name.isprintable() or name in ("one_se", "score")]:
-        raise refusal("the name cannot be used for a metric", given=shown(odd[0]))
+        raise refusal("The name cannot be used for a metric.", given=shown(odd[0]))
     return dict(value) if isinstance(value, dict) else names
 
 
@@ -48,7 +48,7 @@ def as_refit(value: object) -> object:
     if isinstance(value, dict) and list(value) == ["one_se"] and isinstance(value["one_se"], str):
         return OneStandardError(one_se=value["one_se"])
     raise refusal(
-        f"{shown(value)} does not fit here",
+        f"{shown(value)} does not fit here.",
         expected="true, false, the name of a metric, one_se, or {one_se: metric}",
     )
 
@@ -66,7 +66,7 @@ def as_error_score(value: object) -> object:
         return float(value)
     if isinstance(value, float):  # NaN, or infinite
         return value
-    raise refusal(f"{shown(value)} does not fit here", expected="nan, raise or a number")
+    raise refusal(f"{shown(value)} does not fit here.", expected="nan, raise or a number")
 
 
 def error_score_to_json(value: str | float) -> str | float:
@@ -87,21 +87,21 @@ def refit_problem(scoring: Scoring, refit: Refit, *, halving: bool) -> Problem |
     if halving and several:
         return Problem(
             "scoring",
-            "successive halving judges by one metric only",
+            "Successive halving judges by one metric only.",
             given=shown(list(metrics)),
             hint=f"Write scoring: {metrics[0]}, or use strategy: grid or random.",
         )
     if halving and one_se:
         return Problem(
             "refit",
-            "one_se has no meaning with successive halving, whose candidates see unequal resources",
+            "one_se has no meaning with successive halving: its candidates see unequal data.",
             hint="Write refit: true.",
         )
     if not several:
         if isinstance(chosen_by, str) and chosen_by not in ("score", "one_se", scoring):
             return Problem(
                 "refit",
-                f"the only metric is {scoring or 'the score of the estimator'}",
+                f"The only metric is {scoring or 'the score of the estimator'}.",
                 given=shown(chosen_by),
                 hint="Write refit: true.",
             )
@@ -109,20 +109,20 @@ def refit_problem(scoring: Scoring, refit: Refit, *, halving: bool) -> Problem |
     if refit is True:
         return Problem(
             "refit",
-            "with a list or mapping of metrics, refit names the one to choose by",
+            "With a list or mapping of metrics, refit names the one to choose by.",
             expected="one of " + ", ".join(metrics) + ", or false",
             hint=f"For example: refit: {metrics[0]}.",
         )
     if refit == "one_se":
         return Problem(
             "refit",
-            "with a list or mapping of metrics, one_se needs the metric to choose by",
+            "With a list or mapping of metrics, one_se needs the metric to choose by.",
             hint=f"For example: refit: {{one_se: {metrics[0]}}}.",
         )
     if refit is not False and chosen_by not in metrics:
         return Problem(
             "refit",
-            f"{shown(chosen_by)} is not among the metrics",
+            f"{shown(chosen_by)} is not among the metrics.",
             expected="one of " + ", ".join(metrics) + ", or false",
             nearest=nearest(chosen_by, metrics),
         )

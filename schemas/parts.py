@@ -33,9 +33,9 @@ def as_value(value: object) -> JsonValue:
 
 def _as_params(value: object) -> JsonValue:
     if not isinstance(value, dict):
-        raise refusal("parameters are a mapping of names to values", given=shown(value))
+        raise refusal("Parameters are a mapping of names to values.", given=shown(value))
     if other := [key for key in value if not isinstance(key, str) or key.startswith("$")]:
-        raise refusal("a parameter's name is text", given=shown(other[0]))
+        raise refusal("A parameter's name is text.", given=shown(other[0]))
     return as_value(value)
 
 
@@ -45,7 +45,7 @@ def as_object(value: object) -> JsonValue:
         return value
     if not isinstance(value, dict) or "$type" not in value:
         raise refusal(
-            "an object is its name, or a mapping with $type and its parameters beside it",
+            "An object is its name, or a mapping with $type and its parameters beside it.",
             given=shown(value),
             expected=grammar.USAGE["$type"],
             nearest="$type" if isinstance(value, dict) and "type" in value else None,

@@ -58,7 +58,7 @@ class Problem:
         place = self.where
         if self.line is not None:
             place = f"{place} (line {self.line})" if place else f"line {self.line}"
-        parts = [f"{place}: {self.message}." if place else f"{self.message}."]
+        parts = [f"{place}: {self.message}" if place else self.message]
         if self.given is not None and self.given not in self.message:
             parts.append(f"Given: {self.given}.")
         if self.expected is not None:
@@ -70,7 +70,7 @@ class Problem:
         return " ".join(parts)
 
 
-class InvalidJob(ValueError):  # noqa: N818 - reads as what it is
+class InvalidJob(ValueError):
     """A job cannot be run as it stands; `problems` lists everything that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

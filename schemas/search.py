@@ -22,7 +22,7 @@ def _as_space(value: object) -> object:
     result: list[JsonValue] = []
     if not any(spaces):
         raise refusal(
-            "the search space is empty",
+            "The search space is empty.",
             hint="Name at least one parameter and the values to try.",
         )
     for i, space in enumerate(spaces):
@@ -31,15 +31,15 @@ def _as_space(value: object) -> object:
             problems.append(
                 Problem(
                     where,
-                    "a search space is a mapping of parameter names to the values to try, "
-                    "or a list of such mappings",
+                    "A search space is a mapping of parameter names to the values to try, "
+                    "or a list of such mappings.",
                     given=shown(space),
                 )
             )
             continue
         if dollar := [key for key in space if key.startswith("$")]:
             problems.append(
-                Problem(where, "a parameter's name stands here", given=shown(dollar[0]))
+                Problem(where, "A parameter's name stands here.", given=shown(dollar[0]))
             )
             continue
         try:
@@ -87,7 +87,7 @@ def _whole_or(*words: str) -> BeforeValidator:
         if value is None or is_count or value in words:
             return value
         raise refusal(
-            f"{shown(value)} does not fit here",
+            f"{shown(value)} does not fit here.",
             expected="a whole number from 1, or " + " or ".join(words),
             nearest=nearest(value, words),
         )
@@ -163,7 +163,7 @@ class SearchSpec(Part):
         problems = [
             Problem(
                 name,
-                f"{name} has no meaning with strategy: {self.strategy}",
+                f"{name} has no meaning with strategy: {self.strategy}.",
                 hint="It belongs to "
                 + " and ".join(s for s, names in _OPTIONS.items() if name in names)
                 + ".",
@@ -175,7 +175,7 @@ class SearchSpec(Part):
             problems += [
                 Problem(
                     f"space.{name}" if isinstance(self.space, dict) else f"space[{i}].{name}",
-                    f"strategy: {self.strategy} tries every value, and a distribution has no end",
+                    f"strategy: {self.strategy} tries every value, and a distribution has no end.",
                     given=shown(value),
                     hint="List the values, or write strategy: "
                     + ("random." if self.strategy == "grid" else "halving_random."),
@@ -188,7 +188,7 @@ class SearchSpec(Part):
             problems.append(
                 Problem(
                     "n_candidates",
-                    "n_candidates and min_resources cannot both be exhaust",
+                    "n_candidates and min_resources cannot both be exhaust.",
                     hint="Give one of them a number.",
                 )
             )

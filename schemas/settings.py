@@ -29,7 +29,7 @@ _MAX_FILE_BYTES = 1 << 20
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
-class InvalidSettings(ValueError):  # noqa: N818 - reads as what it is
+class InvalidSettings(ValueError):
     """The settings cannot be used; `problems` names each source and key."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -57,8 +57,8 @@ class CatalogSettings(_Section):
             Problem(name, message, given=shown(path), expected=expected)
             for name, path in estimators.items()
             for message, expected, fits in (
-                ("the name is not an identifier", "letters, digits and _", name.isidentifier()),
-                ("the class is named by module and name", "module.Class", _DOTTED.fullmatch(path)),
+                ("The name is not an identifier.", "letters, digits and _", name.isidentifier()),
+                ("The class is named by module and name.", "module.Class", _DOTTED.fullmatch(path)),
             )
             if not fits
         ]  # fmt: skip
@@ -108,7 +108,7 @@ class ClusterSettings(_Section):
             raise complaint(
                 Problem(
                     "",
-                    "engines come from one source only",
+                    "Engines come from one source only.",
                     given=" and ".join(name for name, given in named.items() if given),
                     hint="connection_file, or profile and cluster_id, join a running cluster; "
                     "engines starts one.",
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
             problems = explain(error, _MODELS)
             raise InvalidSettings(_with_source(p, given, place) for p in problems) from None
         except SettingsError as error:
-            raise InvalidSettings([Problem("environment", str(error))]) from None
+            raise InvalidSettings([Problem("environment", f"{error}.")]) from None
 
 
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
@@ -247,14 +247,18 @@ def _read(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise InvalidSettings([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+        raise InvalidSettings(
+            [Problem(str(path), f"The file cannot be read: {error.strerror}.")]
+        ) from None
     try:
         if len(data) > _MAX_FILE_BYTES:
             raise ValueError("larger than 1 MiB")
         written = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise InvalidSettings([Problem(str(path), f"is not valid TOML: {error}")]) from None
+        raise InvalidSettings(
+            [Problem(str(path), f"The file is not valid TOML: {error}.")]
+        ) from None
     if "spool" in written:
-        message = "the spool is not named by the file that lies in it"
+        message = "The spool is not named by the file that lies in it."
         raise InvalidSettings([Problem(f"{path}: spool", message, hint="Use --spool.")])
     return written

@@ -49,13 +49,13 @@ def canonical(value: object, where: str = "", depth: int = 0) -> JsonValue:
         return UnusableValueError(Problem(where, message, **facts))  # type: ignore[arg-type]
 
     if depth > MAX_DEPTH:
-        raise refuse(f"the value is nested more than {MAX_DEPTH} deep")
+        raise refuse(f"The value is nested more than {MAX_DEPTH} deep.")
     match value:
         case None | bool():
             return value
         case int():
             if abs(value) > _MAX_INT:
-                raise refuse("the integer does not fit into 64 bits")
+                raise refuse("The integer does not fit into 64 bits.")
             return value
         case float():
             return value if math.isfinite(value) else {"$float": str(value)}
@@ -78,18 +78,18 @@ def canonical(value: object, where: str = "", depth: int = 0) -> JsonValue:
             return {"$dict": [[key, item] for key, item in pairs]}
         case _:
             raise refuse(
-                f"a {type(value).__name__} cannot be used as a value",
+                f"A {type(value).__name__} cannot be used as a value.",
                 hint="Put it in quotes to make it text.",
             )
 
 
 def _check_text(text: str, where: str) -> None:
     if "\0" in text:
-        raise UnusableValueError(Problem(where, "the text holds a NUL character"))
+        raise UnusableValueError(Problem(where, "The text holds a NUL character."))
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UnusableValueError(Problem(where, "the text holds half a surrogate pair")) from None
+        raise UnusableValueError(Problem(where, "The text holds half a surrogate pair.")) from None
 
 
 def _key(key: object, where: str) -> str | int | float | bool | None:
@@ -100,7 +100,7 @@ def _key(key: object, where: str) -> str | int | float | bool | None:
     if isinstance(key, float) and math.isfinite(key):
         return key
     raise UnusableValueError(
-        Problem(where, "a mapping's keys are text or numbers", given=shown(key))
+        Problem(where, "A mapping's keys are text or numbers.", given=shown(key))
     )
 
 

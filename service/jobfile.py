@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterable
@@ -21,6 +22,20 @@ from service.yamltext import MAX_DEPTH, MAX_VALUES, read_yaml
 #: What a job file's name ends in.
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 _MAX_BYTES = Limits().file_bytes
+#: Comments and strings of TOML; and what ends a key.
+_TOML_TEXT = re.compile(
+    "|".join(
+        (
+            r"#[^\n]*",
+            r'"""(?:\\.|[^\\])*?"""',
+            r"'''.*?'''",
+            r'"(?:\\.|[^"\\\n])*"',
+            r"'[^'\n]*'",
+        )
+    ),
+    re.DOTALL,
+)
+_TOML_KEY_END = re.compile(r"[\n,={}\[\]]")
 #: A file with more problems than this tells the first ones only.
 MAX_PROBLEMS = 100
 
@@ -214,6 +229,10 @@ def _read_json(text: str) -> Any:
 
 
 def _read_toml(text: str) -> Any:
+    # tomllib keeps every beginning of a dotted key: 100,000 parts would take 40 GB.
+    bare = _TOML_TEXT.sub("s", text)
+    if any(part.count(".") > MAX_DEPTH for part in _TOML_KEY_END.split(bare)):
+        raise _too_deep()
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -91,8 +91,10 @@ class _Reader:
                 raise _refusal(event, f"*{event.anchor} stands within itself.")
             if event.anchor not in self._anchors:
                 raise _refusal(
-                    event, f"There is no &{event.anchor} above.", nearest=nearest(event.anchor, self._anchors)
-                )  # fmt: skip
+                    event,
+                    f"There is no &{event.anchor} above.",
+                    nearest=nearest(event.anchor, self._anchors),
+                )
             value, size = self._anchors[event.anchor]
             self._count(event, size)
             self._place(event, value, size)
@@ -213,7 +215,9 @@ def read_yaml(text: str) -> tuple[Any, dict[str, int]]:
                 )
             ]
         ) from None
-    except (YAMLError, RecursionError) as error:
+    except InvalidJob:
+        raise
+    except Exception as error:  # the parser was not written for hostile text (ValueError, …)
         message = str(error).strip().splitlines()[0] if str(error).strip() else "it cannot be read"
         raise InvalidJob([Problem("", f"The file is not valid YAML: {message}.")]) from None
 
@@ -257,6 +261,6 @@ def _scalar(event: Any) -> Any:
     if _FLOAT.fullmatch(text):
         number = float(text)
         if math.isinf(number):
-            raise _refusal(event, "The number is too large.", given=shown(text), hint="Infinity is .inf.")  # fmt: skip
+            raise _refusal(event, "The number is too large.", hint="Infinity is .inf.")
         return number
     return text
