@@ -111,6 +111,7 @@ class Engines:
         self._ids: dict[int, int] = {}  # ipyparallel's number -> our engine id
         self._numbers: dict[int, int] = {}
         self._greeted: set[int] = set()
+        self._lock = threading.Lock()  # an engine's loss is noticed by two threads
         self._waiting: dict[int, ipp.AsyncResult] = {}
         self._stopping = False
         self._loop = asyncio.new_event_loop()
@@ -224,7 +225,11 @@ class Engines:
         for number in present - self._greeted:
             self._greet(number)
         for number in self._greeted - present:
-            self._lose(number, "the engine's process died or lost its controller")
+            self._greeted.discard(number)
+            self._views.pop(number, None)
+            engine_id = self._ids.get(number)
+            if engine_id is not None:
+                self._lose(engine_id, "the engine's process died or lost its controller")
 
     def _greet(self, number: int) -> None:
         assert self._client is not None
@@ -252,16 +257,18 @@ class Engines:
 
     def enlist(self, number: int, engine_id: int) -> None:
         """Give a welcomed engine the number it has in the records: batches may be sent to it."""
-        self._ids[number] = engine_id
-        self._numbers[engine_id] = number
+        with self._lock:
+            self._ids[number] = engine_id
+            self._numbers[engine_id] = number
 
-    def _lose(self, number: int, because: str) -> None:
-        self._greeted.discard(number)
-        self._views.pop(number, None)
-        engine_id = self._ids.pop(number, None)
-        if engine_id is not None:
-            self._numbers.pop(engine_id, None)
-            self._tell(Gone(engine_id, because))
+    def _lose(self, engine_id: int, because: str) -> None:
+        """Tell once that an engine is gone, whoever noticed."""
+        with self._lock:
+            number = self._numbers.pop(engine_id, None)
+            if number is None:
+                return
+            del self._ids[number]
+        self._tell(Gone(engine_id, because))
 
     # --- work ------------------------------------------------------------------------------
 
@@ -275,7 +282,7 @@ class Engines:
             result = view.apply_async(carry_out, order)
         except Exception as error:
             log.warning("engine %s takes no orders: %s", engine_id, error)
-            self._lose(self._numbers[engine_id], f"the engine takes no orders: {error}")
+            self._lose(engine_id, f"the engine takes no orders: {error}")
             return
         self._waiting[order.batch_id] = result
         result.add_done_callback(lambda future: self._returned(order.batch_id, engine_id, future))
@@ -289,7 +296,7 @@ class Engines:
             outcome = future.result()
         except ipp.error.RemoteError as error:
             if error.ename == "EngineError":
-                self._tell(Gone(engine_id, "the engine's process died"))
+                self._lose(engine_id, "the engine's process died")
             else:
                 text = "\n".join([str(error), *(error.traceback or "").splitlines()])
                 self._tell(Refused(batch_id, text, error.ename == "KeyboardInterrupt"))

@@ -330,6 +330,14 @@ class Scheduler:
                 self._fail(f"not within {timeout:g} s: {told}")
             time.sleep(LOOK)
 
+    def wait_until_gone(self, timeout: float = STOPPED_WITHIN) -> None:
+        """Wait until no process of a killed scheduler is left; fail when some stay."""
+        deadline = time.monotonic() + timeout
+        while left := self.processes():
+            if time.monotonic() > deadline:
+                self._fail(f"still there after {timeout:g} s: {left}")
+            time.sleep(LOOK)
+
     def _fail_if_refused(self, job: int | str) -> None:
         for report in (self.spool / "rejected").glob(f"{job}.*.error.json"):
             self._fail(f"{job} was refused:\n{report.read_text()}")
