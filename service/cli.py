@@ -72,6 +72,7 @@ class Commands(TyperGroup):
 
 def _explain(error: Exception) -> None:
     """End the command with a sentence, if the error is one that a user can bring about."""
+    from schemas.problems import InvalidJob
     from schemas.settings import InvalidSettings
     from service.lock import SpoolHeld
     from service.records import NoRecords, NoSuchJob
@@ -88,6 +89,8 @@ def _explain(error: Exception) -> None:
             )
         case InvalidSettings():
             stop(ExitCode.USAGE, "The settings cannot be used.", str(error))
+        case InvalidJob():
+            stop(ExitCode.INVALID_JOB_FILE, "The scheduler refused the file.", str(error))
         case SpoolHeld():
             stop(ExitCode.SPOOL_HELD, str(error), "To see what it does: foldq status")
         case Unserved():

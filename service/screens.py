@@ -1,10 +1,10 @@
 """What people see: jobs, engines, results, as tables that fit the width there is."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich import box
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -164,7 +164,7 @@ def engines_table(
     table.add_column("Host", min_width=6)
     table.add_column("PID", justify="right", no_wrap=True)
     table.add_column("Joined", no_wrap=True)
-    table.add_column("Folds done", justify="right", no_wrap=True)
+    table.add_column("Done", justify="right", no_wrap=True)
     table.add_column("Doing")
     for engine in engines:
         if engine.is_live:
@@ -263,9 +263,9 @@ def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Gr
 
 
 def _mean_and_std(mean: float, std: float) -> str:
-    if np.isnan(mean):
+    if math.isnan(mean):
         return "–"
-    return score(mean) if np.isnan(std) else f"{score(mean)} ± {score(std)}"
+    return score(mean) if math.isnan(std) else f"{score(mean)} ± {score(std)}"
 
 
 def _shown_parameters(candidates: Sequence[dict[str, Any]]) -> dict[str, str]:

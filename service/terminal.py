@@ -145,10 +145,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, dict):
         for key in ("$type", "$function", "$dtype", "$float"):
             if key in value:
-                inner = params({k: v for k, v in value.items() if k != key and k != "params"})
-                inner = inner or params(
-                    value["params"] if key == "$type" and "params" in value else {}
-                )
+                inner = params({name: item for name, item in value.items() if name != key})
                 return f"{value[key]}({inner})" if key == "$type" else str(value[key])
         if "$tuple" in value:
             items = [value_text(item) for item in value["$tuple"]]

@@ -318,6 +318,14 @@ class TestValues:
         )
         assert params == {"a": (1, (2,)), "b": -math.inf, "c": [None, "x"]}
 
+    def test_estimators_become_what_scikit_learn_is_given(self):
+        svc = {"$type": "SVC", "C": 10}
+        first, second = decode_params([{"model": svc, "C": 1}, {"model": dict(svc)}])
+        assert isinstance(first["model"], SVC)
+        assert first["model"].C == 10
+        # As in a grid, where every candidate refers to the one object in the list.
+        assert first["model"] is second["model"]
+
 
 class TestFitFailures:
     def search(self, tmp_path, errors: list[str | None]) -> tuple[Fabricated, int]:
