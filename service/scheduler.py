@@ -9,10 +9,11 @@ one transaction and then carries them out. (The shape is that of dask.distribute
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
-from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
+from schemas.lifecycle import JobState, TaskKind, TaskState
+from schemas.task import BatchReport, Prepared, Refitted, TaskFailure
+from service import outcomes
 from service.fleet import Engine, Fleet, Flight
-from service.policy import Policy, backoff_seconds
+from service.policy import Policy
 from service.queue import JobQueue
 from service.stimuli import (
     AdvanceSearch,
@@ -247,21 +248,21 @@ class Scheduler:
     def _engine_lost(self, engine_id: int, because: str, now: datetime) -> Iterator[Instruction]:
         if (engine := self.engines.leave(engine_id)) is None:
             return
-        n_suspects = n_untouched = 0
         killed_because = engine.running.killed_because if engine.running else None
         because = killed_because or because
+        n_suspects = n_untouched = 0
         for flight in engine.flights:
             job = self.jobs.get(flight.batch.job_id)
             if flight.void_since is not None or job is None:
                 continue
             job.came_back(engine_id)
-            if flight is not engine.running:
+            if flight is engine.running:
+                n_suspects += len(flight.batch.tasks)
+                yield from self._suspects(job, flight, because, now)
+            else:
                 n_untouched += len(flight.batch.tasks)
                 for attempt_id, task in reversed(flight.batch.tasks):
-                    yield self._return_unstarted(job, task, attempt_id)
-            else:
-                n_suspects += len(flight.batch.tasks)
-                yield from self._suspect(job, flight, because, now)
+                    yield outcomes.unstarted(job, task, attempt_id)
         yield EngineLeft(engine_id, because)
         yield Note(
             "engine lost",
@@ -282,31 +283,17 @@ class Scheduler:
         wait = self.policy.respawn_seconds(self._losses_in_a_row)
         yield StartEngine(now + timedelta(seconds=wait))
 
-    def _suspect(
+    def _suspects(
         self, job: JobQueue, flight: Flight, because: str, now: datetime
     ) -> Iterator[Instruction]:
-        """Try each task of the batch that ran when its engine died again, alone."""
-        batch = flight.batch
-        was_alone = len(batch.tasks) == 1
-        for attempt_id, task in batch.tasks:
+        """Deal with the batch that ran when its engine died."""
+        was_alone = len(flight.batch.tasks) == 1
+        for attempt_id, task in flight.batch.tasks:
             if was_alone and flight.killed_because is not None:
-                yield from self._end_in_timeout(job, task, attempt_id, because, now)
-                continue
-            if was_alone:
-                task.n_engines_lost += 1
-            if task.n_engines_lost >= job.retry.engine_losses:
-                yield from self._end_in_poison(job, task, attempt_id, because, now)
-                continue
-            task.alone = True
-            job.put_back(task)
-            yield PutBackTask(
-                task.task_id,
-                attempt_id,
-                Outcome.ENGINE_LOST,
-                task.n_attempts,
-                task.n_engines_lost,
-                because,
-            )
+                end: EndTask | PutBackTask = outcomes.timed_out(job, task, attempt_id, because)
+            else:
+                end = outcomes.engine_died(job, task, attempt_id, because, was_alone=was_alone)
+            yield from self._ended(job, end, now)
 
     def _overdue(self, now: datetime) -> Iterator[Instruction]:
         for job in self.jobs.values():
@@ -357,17 +344,16 @@ class Scheduler:
                 yield from self._folds_returned(job, flight.batch, outcome, now)
             case Prepared():
                 self._losses_in_a_row = 0
-                yield self._end_well(job, task, attempt_id)
+                yield outcomes.done(job, task, attempt_id)
                 yield from self._prepared(job, outcome, now)
             case Refitted():
                 self._losses_in_a_row = 0
-                yield self._end_well(job, task, attempt_id)
+                yield outcomes.done(job, task, attempt_id)
                 yield RecordRefitted(job.job_id, outcome)
                 yield from self._advance(job)
-            case TaskFailure():
-                yield from self._failed(
-                    job, task, attempt_id, outcome.error_types, outcome.message, now
-                )
+            case TaskFailure(message, _, error_types):
+                end = outcomes.erred(job, task, attempt_id, error_types, message, now)
+                yield from self._ended(job, end, now)
 
     def _folds_returned(
         self, job: JobQueue, batch: Batch, report: BatchReport, now: datetime
@@ -377,32 +363,45 @@ class Scheduler:
             self._losses_in_a_row = 0
             job.cost.learn(report.seconds / len(report.results))
         for result in report.results:
-            task = tasks.pop(result.attempt_id)
-            if result.timed_out:
-                yield from self._end_in_timeout(
-                    job,
-                    task,
-                    result.attempt_id,
-                    result.error or "ran past its time limit",
-                    now,
-                    result,
-                )
-            elif result.error is not None:
-                yield from self._failed(
-                    job, task, result.attempt_id, result.error_types, result.error, now, result
-                )
+            attempt_id = result.attempt_id
+            task = tasks.pop(attempt_id)
+            if result.error is None:
+                end: EndTask | PutBackTask = outcomes.done(job, task, attempt_id, result)
+            elif result.timed_out:
+                end = outcomes.timed_out(job, task, attempt_id, result.error, result)
             else:
-                yield self._end_well(job, task, result.attempt_id, result)
+                end = outcomes.erred(
+                    job, task, attempt_id, result.error_types, result.error, now, result
+                )
+            yield from self._ended(job, end, now)
             if job.job_id not in self.jobs:
                 return
         for attempt_id, task in reversed(tasks.items()):
-            yield self._return_unstarted(job, task, attempt_id)
+            yield outcomes.unstarted(job, task, attempt_id)
         if report.missing_data is not None and not job.blocked:
             # The folds wait; a refit that found this out is planned anew afterwards.
             job.blocked, job.todo = True, None
             yield Note("data prepared again", report.missing_data, job_id=job.job_id)
             yield ReopenPrepare(job.job_id)
         yield from self._advance(job)
+
+    def _ended(
+        self, job: JobQueue, end: EndTask | PutBackTask, now: datetime
+    ) -> Iterator[Instruction]:
+        """Record an end; a task that failed for good may take its job with it."""
+        yield end
+        if not isinstance(end, EndTask) or end.state is not TaskState.FAILED:
+            return
+        error = end.error or str(end.reason)
+        if end.kind is not TaskKind.FOLD:
+            yield from self._fail(job, f"{end.kind} failed: {error}", now)
+        elif job.raise_errors:
+            last_line = error.strip().splitlines()[-1]
+            yield from self._fail(
+                job, f"a fold failed and error_score is 'raise': {last_line}", now
+            )
+        else:
+            yield from self._advance(job)
 
     def _prepared(self, job: JobQueue, prepared: Prepared, now: datetime) -> Iterator[Instruction]:
         found = f"{prepared.fingerprint}/{prepared.splits}"
@@ -417,115 +416,6 @@ class Scheduler:
         job.fingerprint, job.blocked = found, False
         yield RecordPrepared(job.job_id, prepared)
         yield from self._advance(job)
-
-    def _return_unstarted(self, job: JobQueue, task: Task, attempt_id: int) -> PutBackTask:
-        job.put_back(task)
-        return PutBackTask(
-            task.task_id, attempt_id, Outcome.RETURNED, task.n_attempts, task.n_engines_lost
-        )
-
-    def _end_well(
-        self, job: JobQueue, task: Task, attempt_id: int, result: FoldResult | None = None
-    ) -> EndTask:
-        if task.kind is TaskKind.FOLD:
-            job.open -= 1
-        return EndTask(
-            job.job_id,
-            task.task_id,
-            attempt_id,
-            task.kind,
-            TaskState.DONE,
-            Outcome.OK,
-            n_attempts=task.n_attempts + 1,
-            result=result,
-        )
-
-    def _failed(
-        self,
-        job: JobQueue,
-        task: Task,
-        attempt_id: int,
-        error_types: tuple[str, ...],
-        error: str,
-        now: datetime,
-        result: FoldResult | None = None,
-    ) -> Iterator[Instruction]:
-        task.n_attempts += 1
-        if job.retry.on.intersection(error_types) and task.n_attempts < job.retry.attempts:
-            wait = backoff_seconds(job.retry.backoff, task.n_attempts, task.task_id)
-            job.put_back(task, now + timedelta(seconds=wait))
-            yield PutBackTask(
-                task.task_id,
-                attempt_id,
-                Outcome.ERROR,
-                task.n_attempts,
-                task.n_engines_lost,
-                error,
-            )
-            return
-        yield from self._end_badly(
-            job, task, attempt_id, FailureReason.ERROR, Outcome.ERROR, error, now, result
-        )
-
-    def _end_in_timeout(
-        self,
-        job: JobQueue,
-        task: Task,
-        attempt_id: int,
-        error: str,
-        now: datetime,
-        result: FoldResult | None = None,
-    ) -> Iterator[Instruction]:
-        task.n_attempts += 1
-        yield from self._end_badly(
-            job, task, attempt_id, FailureReason.TIMEOUT, Outcome.TIMEOUT, error, now, result
-        )
-
-    def _end_in_poison(
-        self, job: JobQueue, task: Task, attempt_id: int, because: str, now: datetime
-    ) -> Iterator[Instruction]:
-        why = (
-            f"{task.n_engines_lost} engines died while this task was alone on them; last: {because}"
-        )
-        yield from self._end_badly(
-            job, task, attempt_id, FailureReason.POISON, Outcome.ENGINE_LOST, why, now
-        )
-
-    def _end_badly(
-        self,
-        job: JobQueue,
-        task: Task,
-        attempt_id: int,
-        reason: FailureReason,
-        outcome: Outcome,
-        error: str,
-        now: datetime,
-        result: FoldResult | None = None,
-    ) -> Iterator[Instruction]:
-        """Finish the task as failed; the search goes on unless it cannot without it."""
-        yield EndTask(
-            job.job_id,
-            task.task_id,
-            attempt_id,
-            task.kind,
-            TaskState.FAILED,
-            outcome,
-            reason,
-            task.n_attempts,
-            result,
-            error,
-        )
-        if task.kind is not TaskKind.FOLD:
-            yield from self._fail(job, f"{task.kind} failed: {error}", now)
-            return
-        job.open -= 1
-        if job.raise_errors:
-            last_line = error.strip().splitlines()[-1]
-            yield from self._fail(
-                job, f"a fold failed and error_score is 'raise': {last_line}", now
-            )
-        else:
-            yield from self._advance(job)
 
     # --- dispatch --------------------------------------------------------------------------
 

@@ -1,0 +1,133 @@
+"""What an attempt's end means for its task: done, tried again, or failed for good.
+
+Each function takes note in the job's queue and returns the one record that follows. They tell apart
+what failed: the model's own error, a time limit, a lost engine (never charged to the model), and a
+task that takes every engine down.
+"""
+
+from datetime import datetime, timedelta
+
+from schemas.lifecycle import FailureReason, Outcome, TaskKind, TaskState
+from schemas.task import FoldResult
+from service.policy import backoff_seconds
+from service.queue import JobQueue
+from service.stimuli import EndTask, PutBackTask, Task
+
+
+def done(job: JobQueue, task: Task, attempt_id: int, result: FoldResult | None = None) -> EndTask:
+    """Take note that the task did what it should."""
+    task.n_attempts += 1
+    return _end(job, task, attempt_id, TaskState.DONE, Outcome.OK, result=result)
+
+
+def unstarted(job: JobQueue, task: Task, attempt_id: int) -> PutBackTask:
+    """Take the task back as it went out."""
+    job.put_back(task)
+    return _put_back(task, attempt_id, Outcome.RETURNED)
+
+
+def erred(
+    job: JobQueue,
+    task: Task,
+    attempt_id: int,
+    error_types: tuple[str, ...],
+    error: str,
+    now: datetime,
+    result: FoldResult | None = None,
+) -> EndTask | PutBackTask:
+    """Try the task again where the job names such an error and attempts are left, else fail it."""
+    task.n_attempts += 1
+    if job.retry.on.intersection(error_types) and task.n_attempts < job.retry.attempts:
+        wait = backoff_seconds(job.retry.backoff, task.n_attempts, task.task_id)
+        job.put_back(task, now + timedelta(seconds=wait))
+        return _put_back(task, attempt_id, Outcome.ERROR, error)
+    return _end(
+        job,
+        task,
+        attempt_id,
+        TaskState.FAILED,
+        Outcome.ERROR,
+        FailureReason.ERROR,
+        error,
+        result,
+    )
+
+
+def timed_out(
+    job: JobQueue,
+    task: Task,
+    attempt_id: int,
+    error: str,
+    result: FoldResult | None = None,
+) -> EndTask:
+    """Fail the task: it ran past its time limit."""
+    task.n_attempts += 1
+    return _end(
+        job,
+        task,
+        attempt_id,
+        TaskState.FAILED,
+        Outcome.TIMEOUT,
+        FailureReason.TIMEOUT,
+        error,
+        result,
+    )
+
+
+def engine_died(
+    job: JobQueue, task: Task, attempt_id: int, because: str, *, was_alone: bool
+) -> EndTask | PutBackTask:
+    """Try the task again, alone: its engine died while its batch ran there.
+
+    Only an engine that died under a task alone in its batch counts against the task.
+    """
+    task.n_engines_lost += was_alone
+    if task.n_engines_lost >= job.retry.engine_losses:
+        n = task.n_engines_lost
+        died = "the engine died" if n == 1 else f"{n} engines died"
+        return _end(
+            job,
+            task,
+            attempt_id,
+            TaskState.FAILED,
+            Outcome.ENGINE_LOST,
+            FailureReason.POISON,
+            f"{died} while this task was alone there; last: {because}",
+        )
+    task.alone = True
+    job.put_back(task)
+    return _put_back(task, attempt_id, Outcome.ENGINE_LOST, because)
+
+
+def _end(
+    job: JobQueue,
+    task: Task,
+    attempt_id: int,
+    state: TaskState,
+    outcome: Outcome,
+    reason: FailureReason | None = None,
+    error: str | None = None,
+    result: FoldResult | None = None,
+) -> EndTask:
+    if task.kind is TaskKind.FOLD:
+        job.open -= 1
+    return EndTask(
+        job.job_id,
+        task.task_id,
+        attempt_id,
+        task.kind,
+        state,
+        outcome,
+        reason,
+        task.n_attempts,
+        result,
+        error,
+    )
+
+
+def _put_back(
+    task: Task, attempt_id: int, outcome: Outcome, error: str | None = None
+) -> PutBackTask:
+    return PutBackTask(
+        task.task_id, attempt_id, outcome, task.n_attempts, task.n_engines_lost, error
+    )
