@@ -377,6 +377,6 @@ def schema() -> None:
       foldq schema > foldq.schema.json
       # then, in VS Code's settings: "yaml.schemas": {"foldq.schema.json": "spool/incoming/*"}
     """
-    from schemas.job import json_schema
+    from schemas.editor import json_schema
 
     print_json(json_schema())

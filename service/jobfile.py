@@ -60,11 +60,13 @@ def read_job_file(path: Path, max_bytes: int = _MAX_BYTES) -> bytes:
         if path.is_symlink():
             raise _refused("The file is a symbolic link.", "Copy the file itself.") from None
         raise _refused(f"The file cannot be read: {error.strerror}.") from None
+    facts = os.fstat(descriptor)
+    if stat.S_ISDIR(facts.st_mode):  # which cannot be opened as a file at all
+        os.close(descriptor)
+        raise _refused("This is a directory.", "A job is one file.")
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
-            kind = "a directory" if stat.S_ISDIR(facts.st_mode) else "not a regular file"
-            raise _refused(f"This is {kind}.", "A job is one file.")
+            raise _refused("This is not a regular file.", "A job is one file.")
         if facts.st_nlink > 1:
             raise _refused(
                 "The file has several hard links, so that it can change under another name.",
