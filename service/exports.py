@@ -36,15 +36,21 @@ def table(folds: Folds) -> CVResults:
 def rows(results: CVResults) -> Iterator[dict[str, Any]]:
     """Give the table row by row, in the order of the candidates, as plain Python values.
 
-    A parameter that the candidate does not have is None in its `param_*` column; `params` tells
-    that from a parameter that is null.
+    NaN is None, and so is a parameter in its `param_*` column that the candidate does not have;
+    `params` tells that from a parameter that is null.
     """
-    columns = {
-        name: column.tolist() if isinstance(column, np.ndarray) else column
-        for name, column in results.items()
-    }
+    columns = {name: _as_list(column) for name, column in results.items()}
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
+
+
+def _as_list(column: Any) -> list[Any]:
+    if not isinstance(column, np.ndarray):
+        return list(column)
+    values: list[Any] = column.tolist()
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        return [None if value is None or math.isnan(value) else value for value in values]
+    return values
 
 
 def top(results: CVResults, n: int, metric: str) -> list[int]:
@@ -71,8 +77,8 @@ def to_csv(results: CVResults) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Give a value as `csv` writes it: NaN and None are empty, containers are JSON."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """Give a value as `csv` writes it: None is empty, containers are JSON."""
+    if value is None:
         return ""
     return dumps(value) if isinstance(value, (dict, list)) else value
 

