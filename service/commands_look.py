@@ -106,6 +106,7 @@ def watch(
       foldq watch
       foldq watch 7 && foldq results 7
     """
+    from service.incoming import has_waiting
     from service.lock import holder
     from service.records import find_job
     from service.watching import Follower
@@ -119,6 +120,7 @@ def watch(
         job_ids=None if job_id is None else [job_id],
         console=screen(),
         is_served=lambda: holder(settings.spool) is not None,
+        has_waiting=lambda: has_waiting(settings.spool),
     )
     try:
         jobs = follower.follow()

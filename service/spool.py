@@ -19,6 +19,7 @@ from schemas.job import with_seeds
 from schemas.problems import InvalidJob, Problem
 from schemas.settings import Settings
 from service import jobfile, jsontext
+from service.incoming import is_meant
 from service.store import Admission, Store
 from workers.atomic import create, make_private, replacing, sync_directory
 from workers.catalog import Catalog
@@ -28,8 +29,6 @@ log = logging.getLogger("foldq.spool")
 DIRECTORIES = (
     "incoming", "accepted", "rejected", "control", "data", "cache", "results", "logs",
 )  # fmt: skip
-
-_IGNORED_SUFFIXES = (".tmp", ".part", "~")
 
 #: Seconds for which a file may have two links: `submit` makes it so for an instant.
 _LINK_PATIENCE = 5.0
@@ -135,7 +134,7 @@ class Intake:
         ready: list[str] = []
         with os.scandir(self._spool / "incoming") as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name.endswith(_IGNORED_SUFFIXES):
+                if not is_meant(entry.name):
                     continue
                 try:
                     found = entry.stat(follow_symlinks=False)

@@ -44,12 +44,15 @@ class Follower:
     console : Console
     is_served : callable
         Whether some scheduler works on the jobs.
+    has_waiting : callable
+        Whether a file waits to become a job: following every job, it is followed too.
     """
 
     database: Path
     job_ids: Sequence[int] | None
     console: "Console"
     is_served: Callable[[], bool]
+    has_waiting: Callable[[], bool] = lambda: False
     _told: dict[int, tuple[JobState, int, float]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
@@ -73,9 +76,11 @@ class Follower:
     def _follow(self, show: Callable[[list[Progress]], None]) -> list[Job]:
         served_until = time.monotonic() + PATIENCE
         while True:
+            # Asked first: a file admitted between the two is seen as a job.
+            waiting = self.job_ids is None and self.has_waiting()
             lines = self._look()
             show(lines)
-            if self._is_over(lines):
+            if not waiting and self._is_over(lines):
                 return [line.job for line in lines]
             if self.is_served():
                 served_until = time.monotonic() + PATIENCE

@@ -397,6 +397,29 @@ class TestWatching:
         assert "wine-svc: running, 1/4 folds, best 0.5000" in lines[0]
         assert "wine-svc: completed, 4/4 folds" in lines[-1]
 
+    def test_a_file_that_was_only_just_dropped(self, records, spool):
+        dropped = spool / "incoming" / "wine-svc.yaml"
+        dropped.parent.mkdir(exist_ok=True)
+        dropped.touch()
+
+        def admit() -> None:
+            db = Fabricated(spool)
+            time.sleep(0.2)
+            db.job("wine-svc", state="queued")
+            dropped.unlink()
+            time.sleep(0.2)
+            db.update(1, state="cancelled", finished_at=at(60))
+            db.db.close()
+
+        thread = threading.Thread(target=admit)
+        with hold(spool):
+            thread.start()
+            result = foldq("watch")
+            thread.join()
+        assert "wine-svc: queued" in result.stdout
+        assert "wine-svc: cancelled" in result.stdout
+        assert result.exit_code == 1
+
 
 class TestSubmitting:
     @pytest.fixture
