@@ -397,14 +397,22 @@ class TestWatching:
         assert "wine-svc: running, 1/4 folds, best 0.5000" in lines[0]
         assert "wine-svc: completed, 4/4 folds" in lines[-1]
 
-    def test_a_file_that_was_only_just_dropped(self, records, spool):
+    def test_a_file_that_was_only_just_dropped(self, records, spool, monkeypatch):
+        looked, look = threading.Event(), watching.Follower._look
+
+        def look_and_tell(follower):
+            looked.set()
+            return look(follower)
+
+        monkeypatch.setattr(watching.Follower, "_look", look_and_tell)
         dropped = spool / "incoming" / "wine-svc.yaml"
         dropped.parent.mkdir(exist_ok=True)
         dropped.touch()
 
         def admit() -> None:
             db = Fabricated(spool)
-            time.sleep(0.2)
+            looked.wait()
+            time.sleep(0.1)
             db.job("wine-svc", state="queued")
             dropped.unlink()
             time.sleep(0.2)
