@@ -89,7 +89,7 @@ def fit_and_score(search: Search, task: FoldTask) -> FoldResult:
     Raises
     ------
     Exception
-        Whatever a scorer raises when the job's `error_score` is "raise".
+        Whatever `_score` raises.
     """
     estimator = search.candidate(task.params)
     train, test = search.split(task.split, task.fraction)
@@ -127,7 +127,14 @@ def _rows(
 def _score(
     search: Search, estimator: BaseEstimator, X: Any, y: Any, params: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Score by every metric; a scorer that fails gives `error_score`, and a warning."""
+    """Score by every metric; a scorer that fails gives `error_score`, and a warning.
+
+    Raises
+    ------
+    Exception
+        Whatever a scorer raises when `error_score` is "raise", and whatever several scorers raise
+        together, before any of them is asked: scikit-learn raises that too.
+    """
     error_score = search.spec.error_score
     try:
         if y is None:
@@ -135,7 +142,7 @@ def _score(
         else:
             scores = search.scorer(estimator, X, y, **params)
     except Exception:
-        if error_score == "raise":
+        if error_score == "raise" or search.spec.is_multimetric:
             raise
         warnings.warn(f"Scoring failed:\n{traceback.format_exc()}", UserWarning, stacklevel=1)
         scores = error_score
