@@ -6,7 +6,7 @@ by `workers.catalog`.
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -272,3 +272,10 @@ MODELS: dict[tuple[str, ...], type[BaseModel]] = {
 }
 #: The places of `MODELS` whose last part is a branch of a union, not a key of the file.
 BRANCHES = (("data", "loader"), ("data", "make"), ("data", "file"))
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of job files, for editors that complete and check while typing."""
+    from schemas.jsonschema import job_schema
+
+    return job_schema(JobSpec)

@@ -57,16 +57,14 @@ def as_error_score(value: object) -> object:
     """Return `error_score` as "raise" or a float."""
     if value == "raise":
         return value
-    special = values.special_float(cast(JsonValue, value)) if isinstance(value, dict) else None
-    if special is not None:
-        return special
+    if isinstance(value, dict):
+        special = values.special_float(cast(JsonValue, value))
+        value = special if special is not None else value
     if isinstance(value, str) and value.strip().lower() in ("nan", ".nan"):
         return math.nan
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308:
-        return float(value)
-    if isinstance(value, float):  # NaN, or infinite
-        return value
-    raise refusal(f"{shown(value)} does not fit here.", expected="nan, raise or a number")
+    if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > 1e300:
+        return float(value)  # NaN is not above anything either
+    raise refusal(f"{shown(value)} does not fit here.", expected="nan, raise or a finite number")
 
 
 def error_score_to_json(value: str | float) -> str | float:

@@ -97,18 +97,28 @@ def join(parent: str, child: str) -> str:
     return parent + child if child.startswith("[") else f"{parent}.{child}"
 
 
-def nearest(name: object, valid: Iterable[str]) -> str | None:
+def nearest(name: object, valid: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the valid name closest to `name`, or None when nothing comes close.
+
+    Parameters
+    ----------
+    cutoff : float
+        Least similarity, from 0 (anything) to 1 (the same but for upper and lower case).
 
     Examples
     --------
     >>> nearest("Standardscaler", ["MinMaxScaler", "StandardScaler"])
     'StandardScaler'
+    >>> nearest("LinearSCV", ["LinearSVR", "LinearSVC"])
+    'LinearSVC'
     """
     text = str(name)[:SHOWN].casefold()
     folded = {candidate.casefold(): candidate for candidate in valid}
-    close = difflib.get_close_matches(text, folded, n=1, cutoff=0.6)
-    return folded[close[0]] if close else None
+    close = difflib.get_close_matches(text, folded, n=5, cutoff=cutoff)
+    # Swapped letters are the commonest slip, and difflib makes little of them.
+    swapped = [match for match in close if sorted(match) == sorted(text)]
+    best = next(iter(swapped + close), None)
+    return folded[best] if best is not None else None
 
 
 def shown(value: object) -> str:

@@ -12,8 +12,6 @@ from typing import Any
 from pydantic import JsonValue
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class SearchContext:
     """What all folds of one job share. An engine keeps it built, under `key`.

@@ -22,15 +22,16 @@ from service.yamltext import MAX_DEPTH, MAX_VALUES, read_yaml
 #: What a job file's name ends in.
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 _MAX_BYTES = Limits().file_bytes
-#: Comments and strings of TOML; and what ends a key.
+#: Comments and strings of TOML, also those without an end; and what ends a key. Nothing is looked
+#: at twice, so that the time is in proportion to the text.
 _TOML_TEXT = re.compile(
     "|".join(
         (
-            r"#[^\n]*",
-            r'"""(?:\\.|[^\\])*?"""',
-            r"'''.*?'''",
-            r'"(?:\\.|[^"\\\n])*"',
-            r"'[^'\n]*'",
+            r"#[^\n]*+",
+            r'"""(?:\\.|[^\\"]|"(?!""))*+(?:""")?',
+            r"'''(?:[^']|'(?!''))*+(?:''')?",
+            r'"(?:\\.|[^"\\\n])*+"?',
+            r"'[^'\n]*+'?",
         )
     ),
     re.DOTALL,

@@ -25,8 +25,11 @@ from ruamel.yaml.events import (
 from schemas.problems import InvalidJob, Problem, join, nearest, shown
 
 #: Most values (of lists and mappings, and those that aliases stand for) in one document.
-MAX_VALUES = 50_000
+MAX_VALUES = 20_000
 MAX_DEPTH = 64
+#: Longest run of characters without a space that may hold a tag or an anchor: the scanner needs
+#: time in the square of their length.
+_MAX_WORD = 10_000
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -110,7 +113,7 @@ class _Reader:
     def _open(self, event: SequenceStartEvent | MappingStartEvent) -> None:
         kind = dict if isinstance(event, MappingStartEvent) else list
         if event.tag is not None and _TAGS.get(str(event.tag)) is not kind:
-            raise _refusal(event, f"The tag {event.tag} is not used in job files.",
+            raise _refusal(event, f"The tag {shown(str(event.tag))} is not used in job files.",
                            hint="Objects are written with $type.")  # fmt: skip
         if len(self._stack) >= MAX_DEPTH:
             raise _refusal(event, f"The file is nested more than {MAX_DEPTH} deep.")
@@ -199,6 +202,10 @@ def read_yaml(text: str) -> tuple[Any, dict[str, int]]:
         When it is not YAML 1.2, or not one bounded document of plain data.
     """
     reader = _Reader()
+    for word in text.split():
+        if len(word) > _MAX_WORD and not set("!&*").isdisjoint(word):
+            message = f"More than {_MAX_WORD:,} characters stand together without a space."
+            raise InvalidJob([Problem("", message, given=shown(word), hint="Put spaces between.")])
     try:
         return reader.read(text), reader.lines
     except MarkedYAMLError as error:
@@ -244,7 +251,7 @@ def _scalar(event: Any) -> Any:
             return text
         raise _refusal(
             event,
-            f"The tag {event.tag} is not used in job files.",
+            f"The tag {shown(str(event.tag))} is not used in job files.",
             hint="Objects are written with $type.",
         )
     if not event.implicit[0]:

@@ -47,7 +47,8 @@ def violation(owner: Any, param: str, value: Any) -> Violation | None:
         rules = [make_constraint(rule) for rule in table[param]]
         if any(rule.is_satisfied_by(value) for rule in rules):
             return None
-        visible = [rule for rule in rules if not rule.hidden]
+        # A job file has no callables, so they are not worth naming.
+        visible = [rule for rule in rules if not rule.hidden and str(rule) != "a callable"]
         words = [word for rule in visible if isinstance(rule, StrOptions) for word in rule.options]
         expected = ", or ".join(_readable(str(rule)) for rule in visible)
     except Exception:  # whatever a private interface may raise once it changes

@@ -247,7 +247,7 @@ def _retry_problems(spec: JobSpec) -> Iterator[Problem]:
         if isinstance(value, type) and issubclass(value, BaseException)
     }
     for i, name in enumerate(spec.retry.on):
-        close = nearest(name, kinds)
+        close = nearest(name, kinds, cutoff=0.8)
         if name not in kinds and close is not None:
             yield Problem(
                 f"retry.on[{i}]",

@@ -52,14 +52,25 @@ class _SpaceChecker:
 
     def check(self, where: str) -> list[Problem]:
         problems: list[Problem] = []
-        # Shorter keys first: what replaces a step is known before the parameters of that step.
+        # Steps before their parameters, so that the first problem told is the first cause.
         for key in sorted(self.space, key=lambda key: (key.count("__"), key)):
             problems += self._check_key(key, join(where, key))
         return problems
 
     def _check_key(self, key: str, where: str) -> Iterator[Problem]:
-        owners = self._owners(key)
-        if not owners:
+        varied = next((step for step in _prefixes(key) if step in self.space), None)
+        if varied is not None:
+            rest = key[len(varied) + 2 :]
+            alternatives = self._alternatives_of(varied)
+            lacking = [a for a in alternatives if rest not in _deep_params(a)]
+            if lacking:
+                yield _lacking_alternative(varied, rest, lacking, alternatives, where)
+            if lacking or not alternatives:  # none: what is wrong with them is told already
+                return
+            owners = [_at(alternative, rest.rpartition("__")[0]) for alternative in alternatives]
+        elif key in self.params:
+            owners = [_at(self.estimator, key.rpartition("__")[0])]
+        else:
             yield self._no_such_parameter(key, where)
             return
         value = self.space[key]
@@ -68,39 +79,20 @@ class _SpaceChecker:
         else:
             yield from self._check_listed(key, values.expand(value), owners, where)
 
-    def _owners(self, key: str) -> list[Any]:
-        """Return the objects whose parameter the last part of a key is.
-
-        More than one when a step on the way is itself varied: then `svc__C` need be a parameter
-        of one of the alternatives only, as scikit-learn finds out when it sets the parameters.
-        """
-        for end in _prefixes(key):
-            if end in self.space:
-                rest = key[len(end) + 2 :]
-                found = [
-                    _at(alternative, rest.rpartition("__")[0])
-                    for alternative in self._replacements(end)
-                    if rest in alternative.get_params(deep=True)
-                ]
-                if found:
-                    return found
-        if key in self.params:
-            return [_at(self.estimator, key.rpartition("__")[0])]
-        return []
-
-    def _replacements(self, key: str) -> list[Any]:
-        """Return the estimators that the space puts in the place of a step."""
-        if key not in self._alternatives:
-            value = self.space[key]
+    def _alternatives_of(self, step: str) -> list[Any]:
+        """Return what the space puts in the place of a step, built; what is wrong is left out."""
+        if step not in self._alternatives:
+            value = self.space[step]
             listed = [] if values.is_distribution(value) else values.expand(value)
-            built = []
+            self._alternatives[step] = alternatives = []
             for item in listed[:LOOKED_AT]:
-                checker = ObjectChecker(self.catalog, self.limits)
-                spelled = self.catalog.spell_out(key, item)
-                if isinstance(spelled, dict) and "$type" in spelled:
-                    built.append(checker.built(spelled, key))
-            self._alternatives[key] = [item for item in built if hasattr(item, "get_params")]
-        return self._alternatives[key]
+                spelled = self.catalog.spell_out(step, item)
+                if spelled is None or spelled in PLACEHOLDERS:
+                    alternatives.append(spelled)
+                elif isinstance(spelled, dict) and "$type" in spelled:
+                    built = ObjectChecker(self.catalog, self.limits).built(spelled, step)
+                    alternatives += [built] if hasattr(built, "get_params") else []
+        return self._alternatives[step]
 
     def _no_such_parameter(self, key: str, where: str) -> Problem:
         # A parameter of a step is often given without the step: `C` for `svc__C`.
@@ -197,6 +189,34 @@ class _SpaceChecker:
         yield from _graded(broken[:1], all_broken=len(broken) == 2, where=where)
 
 
+def _lacking_alternative(
+    step: str, param: str, lacking: list[Any], alternatives: list[Any], where: str
+) -> Problem:
+    """Return the problem of a parameter that not every alternative for its step has.
+
+    scikit-learn stops the whole search at the first such candidate.
+    """
+    known = sorted({name for alternative in alternatives for name in _deep_params(alternative)})
+    first = lacking[0]
+    name = shown(first) if first is None or isinstance(first, str) else type(first).__name__
+    everywhere = len(lacking) == len(alternatives)
+    return Problem(
+        where,
+        f"{name}, which the space puts in the place of {step}, has no parameter {shown(param)}.",
+        given=where.rpartition(".")[2],
+        nearest=nearest(f"{step}__{param}", [f"{step}__{name}" for name in known])
+        if everywhere
+        else None,
+        hint=None
+        if everywhere
+        else "Write the space as a list of mappings: one for each alternative and its parameters.",
+    )
+
+
+def _deep_params(alternative: Any) -> dict[str, Any]:
+    return alternative.get_params(deep=True) if hasattr(alternative, "get_params") else {}
+
+
 def _graded(broken: list[Problem], *, all_broken: bool, where: str) -> Iterator[Problem]:
     """Yield an error when no value is fine, else a warning for each that is not (ten at most)."""
     if all_broken and broken:
@@ -266,4 +286,5 @@ def _prefixes(key: str) -> Iterator[str]:
 
 
 def _at(estimator: Any, path: str) -> Any:
+    """Return the object at a path of steps, as `a__b`; the estimator itself for an empty one."""
     return estimator.get_params(deep=True)[path] if path else estimator
