@@ -249,8 +249,8 @@ class Engines:
         try:
             report = future.result()
         except Exception as error:
-            log.warning("engine %s could not be welcomed: %s", number, error)
-            self._tell(NeverCame(f"engine {number} could not be welcomed: {error}"))
+            # Of a local engine's death its launcher tells; this one lives but cannot be used.
+            log.error("engine %s cannot be used: %s", number, error)
             return
         self._book.joined.add(report.pid)
         self._tell(Welcomed(number, report))
@@ -260,6 +260,8 @@ class Engines:
         with self._lock:
             self._ids[number] = engine_id
             self._numbers[engine_id] = number
+        if number not in self._greeted:
+            self._lose(engine_id, "the engine's process died as it joined")
 
     def _lose(self, engine_id: int, because: str) -> None:
         """Tell once that an engine is gone, whoever noticed."""
@@ -276,8 +278,9 @@ class Engines:
         """Send an order to an engine. If the engine is gone, its loss is reported instead."""
         number = self._numbers.get(engine_id)
         view = self._views.get(number) if number is not None else None
-        if view is None or self._client is None:
-            return  # its loss is on the way, and takes this batch with it
+        if view is None:
+            self._lose(engine_id, "the engine's process died")
+            return  # its loss takes this batch with it
         try:
             result = view.apply_async(carry_out, order)
         except Exception as error:
@@ -288,7 +291,8 @@ class Engines:
         result.add_done_callback(lambda future: self._returned(order.batch_id, engine_id, future))
         # ipyparallel keeps every message id for ever otherwise.
         view.history.clear()
-        self._client.history.clear()
+        if self._client is not None:
+            self._client.history.clear()
 
     def _returned(self, batch_id: int, engine_id: int, future: "Future[Any]") -> None:
         self._waiting.pop(batch_id, None)

@@ -120,6 +120,7 @@ def _end(
         outcome,
         reason,
         task.n_attempts,
+        task.n_engines_lost,
         result,
         error,
     )

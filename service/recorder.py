@@ -73,9 +73,9 @@ class Recorder:
     def _ended(self, orders: Sequence[EndTask], at: str) -> None:
         self._close_attempts(orders, at)
         self.connection.executemany(
-            "UPDATE task SET state = ?, reason = ?, n_attempts = ?, test_scores = ?,"
-            " train_scores = ?, fit_time = ?, score_time = ?, error = ?, warnings = ?,"
-            " finished_at = ? WHERE id = ?",
+            "UPDATE task SET state = ?, reason = ?, n_attempts = ?, n_engines_lost = ?,"
+            " test_scores = ?, train_scores = ?, fit_time = ?, score_time = ?, error = ?,"
+            " warnings = ?, finished_at = ? WHERE id = ?",
             (_ended_row(order, at) for order in orders),
         )
         progress: dict[int, list[float]] = {}
@@ -219,13 +219,14 @@ def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
     result = order.result
     if result is None:
         return (
-            order.state, order.reason, order.n_attempts,
+            order.state, order.reason, order.n_attempts, order.n_engines_lost,
             None, None, None, None, order.error, None, at, order.task_id,
         )  # fmt: skip
     return (
         order.state,
         order.reason,
         order.n_attempts,
+        order.n_engines_lost,
         _scores(result.test_scores) if order.state is TaskState.DONE else None,
         _scores(result.train_scores) if result.train_scores else None,
         result.fit_time,

@@ -244,6 +244,7 @@ class EndTask:
     outcome: Outcome
     reason: FailureReason | None = None
     n_attempts: int = 0
+    n_engines_lost: int = 0
     result: FoldResult | None = None
     error: str | None = None
 

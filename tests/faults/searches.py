@@ -27,7 +27,7 @@ SEARCH: Mapping[str, Any] = {
 
 def scores(directory: Path) -> pd.DataFrame:
     """The table of a finished job without its times, exactly as written."""
-    table = pd.read_csv(directory / "cv_results.csv", float_precision="round_trip")
+    table = pd.read_csv(directory / "cv_results.csv")
     return table[[name for name in table if "time" not in name]]
 
 

@@ -73,7 +73,7 @@ def test_a_stop_by_sigterm_loses_no_recorded_fold_and_leaves_no_process(new_sche
 
 
 def test_processes_of_a_scheduler_that_never_comes_back_end_themselves(new_scheduler):
-    scheduler = new_scheduler(grace=2)
+    scheduler = new_scheduler(grace="2s")
     scheduler.start()
     scheduler.wait_for_engines()
     scheduler.kill()
