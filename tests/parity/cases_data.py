@@ -11,9 +11,12 @@ from scipy.stats import loguniform, randint
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_breast_cancer, make_circles, make_hastie_10_2
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.experimental import (
+    enable_halving_search_cv,  # noqa: F401
+    enable_iterative_imputer,  # noqa: F401
+)
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.model_selection import (
     GridSearchCV,
@@ -25,10 +28,10 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 from sklearn.naive_bayes import ComplementNB, MultinomialNB
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.svm import SVR, LinearSVC
+from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 CASES = Cases()
@@ -324,7 +327,8 @@ def weights_in_halving(data: Path) -> Any:
 
 
 @CASES.case("""
-    data: {file: prices.parquet, target: price}
+    data: {file: prices.parquet, target: price,
+           features: [size, rooms, height, light, garden, street]}
     estimator:
       $type: Pipeline
       steps:
@@ -354,7 +358,7 @@ def categories_and_booleans_of_parquet(data: Path) -> Any:
         {"model__max_depth": [2, 5], "columns__light__missing_values": [np.nan]},
         cv=ShuffleSplit(3, random_state=4),
     )
-    return search.fit(frame.drop(columns="price"), frame["price"])
+    return search.fit(frame.drop(columns=["price", "storeys", "lift"]), frame["price"])
 
 
 @CASES.case("""
@@ -419,3 +423,64 @@ def bundled_table(data: Path) -> Any:
         cv=3,
     )
     return search.fit(*load_breast_cancer(return_X_y=True, as_frame=True))
+
+
+@CASES.case("""
+    data: {file: kernel.npz, x: gram, y: label}
+    estimator: {$type: SVC, kernel: precomputed}
+    search: {space: {C: [0.01, 1, 100]}}
+    cv: {$type: StratifiedKFold, n_splits: 4, shuffle: true, random_state: 1}
+""")
+def precomputed_kernel(data: Path) -> Any:
+    arrays = np.load(data / "kernel.npz")
+    cv = StratifiedKFold(4, shuffle=True, random_state=1)
+    search = GridSearchCV(SVC(kernel="precomputed"), {"C": [0.01, 1, 100]}, cv=cv)
+    return search.fit(arrays["gram"], arrays["label"])
+
+
+@CASES.case("""
+    data: {file: clinics.csv, target: outcome, groups: clinic, weights: weight}
+    estimator: {$type: Pipeline, steps: [[fill, SimpleImputer],
+                [model, {$type: LogisticRegression, max_iter: 300}]]}
+    search:
+      space:
+        fill: [SimpleImputer, {$type: IterativeImputer, max_iter: 3, random_state: 0},
+               {$type: KNNImputer, n_neighbors: 3}]
+        model__class_weight: [null, {well: 1, ill: 2.5, unclear: 1}]
+    cv: {$type: GroupKFold, n_splits: 3}
+    retry: {attempts: 2, on: [ValueError], backoff: 10ms}
+""")
+def columns_that_are_left(data: Path) -> Any:
+    frame = pd.read_csv(data / "clinics.csv")
+    fills = [
+        SimpleImputer(),
+        IterativeImputer(max_iter=3, random_state=0),
+        KNNImputer(n_neighbors=3),
+    ]
+    search = GridSearchCV(
+        Pipeline([("fill", SimpleImputer()), ("model", LogisticRegression(max_iter=300))]),
+        {"fill": fills, "model__class_weight": [None, {"well": 1, "ill": 2.5, "unclear": 1}]},
+        cv=GroupKFold(3),
+    )
+    return search.fit(
+        frame.drop(columns=["outcome", "clinic", "weight"]),
+        frame["outcome"],
+        groups=frame["clinic"],
+        model__sample_weight=frame["weight"],
+    )
+
+
+@CASES.case("""
+    data: {file: prices.parquet, target: price, features: [storeys, lift, size, light]}
+    estimator: {$type: Pipeline, steps: [[fill, SimpleImputer], [model, KNeighborsRegressor]]}
+    search: {space: {fill__strategy: [mean, most_frequent], model__n_neighbors: [2, 7]}}
+    cv: 3
+""")
+def columns_with_pandas_own_missing_value(data: Path) -> Any:
+    frame = pd.read_parquet(data / "prices.parquet")
+    search = GridSearchCV(
+        Pipeline([("fill", SimpleImputer()), ("model", KNeighborsRegressor())]),
+        {"fill__strategy": ["mean", "most_frequent"], "model__n_neighbors": [2, 7]},
+        cv=3,
+    )
+    return search.fit(frame[["storeys", "lift", "size", "light"]], frame["price"])

@@ -19,6 +19,7 @@ from sklearn.datasets import (
     load_wine,
     make_classification,
     make_friedman1,
+    make_hastie_10_2,
     make_moons,
     make_multilabel_classification,
     make_regression,
@@ -30,6 +31,7 @@ from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingRegressor,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     StackingClassifier,
     VotingClassifier,
@@ -53,6 +55,7 @@ from sklearn.model_selection import (
     KFold,
     RandomizedSearchCV,
     StratifiedKFold,
+    TunedThresholdClassifierCV,
 )
 from sklearn.multioutput import ClassifierChain, MultiOutputRegressor
 from sklearn.naive_bayes import GaussianNB
@@ -597,3 +600,73 @@ def many_columns_of_least_squares(data: Path) -> Any:
         cv=KFold(5, shuffle=True, random_state=2),
     )
     return search.fit(*load_diabetes(return_X_y=True))
+
+
+@CASES.case("""
+    data: {loader: breast_cancer}
+    estimator:
+      $type: GridSearchCV
+      estimator: {$type: DecisionTreeClassifier, random_state: 0}
+      param_grid: {max_depth: [1, 2, 3]}
+      cv: {$type: StratifiedKFold, n_splits: 2}
+    search: {space: {estimator__criterion: [gini, entropy], scoring: [accuracy, roc_auc]}}
+    cv: 3
+""")
+def search_within_a_search(data: Path) -> Any:
+    inner = GridSearchCV(
+        DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2, 3]}, cv=StratifiedKFold(2)
+    )
+    grid = {"estimator__criterion": ["gini", "entropy"], "scoring": ["accuracy", "roc_auc"]}
+    return GridSearchCV(inner, grid, cv=3).fit(*load_breast_cancer(return_X_y=True))
+
+
+@CASES.case("""
+    data: {make: classification, params: {n_samples: 150, weights: [0.8], random_state: 6}}
+    estimator:
+      $type: TunedThresholdClassifierCV
+      estimator: {$type: LogisticRegression, max_iter: 200}
+      cv: 3
+      random_state: 1
+    search: {space: {scoring: [balanced_accuracy, f1], thresholds: [4, 9]}}
+    scoring: f1
+    cv: 3
+""")
+def tuned_threshold(data: Path) -> Any:
+    search = GridSearchCV(
+        TunedThresholdClassifierCV(LogisticRegression(max_iter=200), cv=3, random_state=1),
+        {"scoring": ["balanced_accuracy", "f1"], "thresholds": [4, 9]},
+        scoring="f1",
+        cv=3,
+    )
+    return search.fit(*make_classification(150, weights=[0.8], random_state=6))
+
+
+@CASES.case("""
+    data: {file: flowers.csv}
+    estimator: PCA
+    search: {space: {n_components: [1, 2, 0.95, null], whiten: [false, true]}}
+    cv: 4
+    timeout: 5m
+""")
+def transformer_that_scores_itself(data: Path) -> Any:
+    grid = {"n_components": [1, 2, 0.95, None], "whiten": [False, True]}
+    return GridSearchCV(PCA(), grid, cv=4).fit(pd.read_csv(data / "flowers.csv"))
+
+
+@CASES.case("""
+    data: {make: hastie_10_2, params: {n_samples: 120, random_state: 4}}
+    estimator: {$type: IsolationForest, n_estimators: 10, random_state: 0}
+    search: {space: {max_samples: [20, 0.5, auto], contamination: [auto, 0.2]}}
+    scoring: [roc_auc, accuracy]
+    refit: roc_auc
+    cv: 3
+""")
+def outliers(data: Path) -> Any:
+    search = GridSearchCV(
+        IsolationForest(n_estimators=10, random_state=0),
+        {"max_samples": [20, 0.5, "auto"], "contamination": ["auto", 0.2]},
+        scoring=["roc_auc", "accuracy"],
+        refit="roc_auc",
+        cv=3,
+    )
+    return search.fit(*make_hastie_10_2(120, random_state=4))

@@ -15,6 +15,7 @@ from sklearn.datasets import (
     make_moons,
     make_regression,
 )
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import ElasticNet, Ridge
@@ -404,3 +405,39 @@ def halving_grid_with_failing_candidates(data: Path) -> Any:
         return_train_score=False,
     )
     return search.fit(*make_classification(200, random_state=4))
+
+
+@CASES.case("""
+    data: {make: regression, params: {n_samples: 20, n_features: 2, random_state: 0}}
+    estimator: {$type: DummyRegressor, strategy: quantile}
+    search: {space: {quantile: {$linspace: [0, 1, 1000]}}}
+    cv: 2
+    scoring: neg_mean_absolute_error
+""")
+def grid_of_a_thousand(data: Path) -> Any:
+    search = GridSearchCV(
+        DummyRegressor(strategy="quantile"),
+        {"quantile": np.linspace(0, 1, 1000)},
+        cv=2,
+        scoring="neg_mean_absolute_error",
+    )
+    return search.fit(*make_regression(20, 2, random_state=0))
+
+
+@CASES.case("""
+    data: {make: regression, params: {n_samples: 20, n_features: 2, random_state: 0}}
+    estimator: {$type: DummyRegressor, strategy: constant}
+    search: {strategy: random, n_iter: 1050, seed: 14, space: {constant: {$uniform: [-90, 90]}}}
+    cv: {$type: ShuffleSplit, n_splits: 1, random_state: 3}
+    scoring: neg_mean_squared_error
+""")
+def random_of_more_than_a_thousand(data: Path) -> Any:
+    search = RandomizedSearchCV(
+        DummyRegressor(strategy="constant"),
+        {"constant": uniform(-90, 180)},
+        n_iter=1050,
+        random_state=14,
+        cv=ShuffleSplit(1, random_state=3),
+        scoring="neg_mean_squared_error",
+    )
+    return search.fit(*make_regression(20, 2, random_state=0))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from sklearn.datasets import load_iris, make_classification, make_regression
+from sklearn.metrics.pairwise import rbf_kernel
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "data"
 
@@ -39,6 +40,8 @@ def make_files(directory: Path) -> list[Path]:
     counts.data = np.ceil(counts.data * 9)
     sp.save_npz(directory / "counts.npz", counts)
     np.savez(directory / "counts_labels.npz", y=(counts[:, :5].sum(axis=1).A1 > 4).astype(int))
+    measured, label = make_classification(90, 4, random_state=9)
+    np.savez(directory / "kernel.npz", gram=rbf_kernel(measured), label=label)
     return sorted(directory.iterdir())
 
 
@@ -77,5 +80,10 @@ def _prices() -> pd.DataFrame:
     frame["garden"] = rng.random(160) < 0.4
     frame["street"] = pd.Categorical(rng.choice(["quiet", "busy", "narrow"], 160))
     frame.loc[rng.random(160) < 0.15, "light"] = np.nan
+    storeys = pd.array(rng.integers(1, 5, 160), dtype="Int64")
+    storeys[rng.random(160) < 0.1] = pd.NA
+    lift = pd.array(rng.random(160) < 0.3, dtype="boolean")
+    lift[5:12] = pd.NA
+    frame = frame.assign(storeys=storeys, lift=lift)
     frame["price"] = y
     return frame

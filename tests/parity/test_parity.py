@@ -27,8 +27,13 @@ from cluster import Scheduler
 from parity_case import Case
 from parity_compare import assert_same_csv, assert_same_json, assert_same_table, comparable
 from parity_data import make_files
+from scipy.stats import randint
+from sklearn.datasets import make_classification
 from sklearn.exceptions import FitFailedWarning
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import HalvingRandomSearchCV, StratifiedShuffleSplit
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from schemas.job import JobSpec
@@ -161,3 +166,36 @@ def test_search_fails_as_scikit_learn_raises(case: Case, running: Scheduler, dat
     assert said[-1].split(": ", 1)[-1] in job["reason"]
     assert job["best_index"] is None
     assert not list(running.results(job["id"]).glob("best_estimator*"))
+
+
+def test_seeds_that_are_drawn_repeat_the_search(scheduler: Scheduler) -> None:
+    scheduler.drop(
+        """
+        data: {make: classification, params: {n_samples: 200}}
+        estimator: KNeighborsClassifier
+        search: {strategy: halving_random, n_candidates: 9, factor: 2, min_resources: 40,
+                 space: {n_neighbors: {$randint: [1, 20]}, weights: [uniform, distance]}}
+        cv: {$type: StratifiedShuffleSplit, n_splits: 3}
+        """,
+        "without_seeds.yaml",
+    )
+    job = scheduler.wait("without_seeds")
+    spec = json.loads(job["spec"])
+
+    search = HalvingRandomSearchCV(
+        KNeighborsClassifier(),
+        {"n_neighbors": randint(1, 20), "weights": ["uniform", "distance"]},
+        random_state=spec["search"]["seed"],
+        n_candidates=9,
+        factor=2,
+        min_resources=40,
+        cv=StratifiedShuffleSplit(3, random_state=spec["cv"]["random_state"]),
+        return_train_score=False,
+    )
+    with as_on_an_engine():
+        search.fit(*make_classification(200, random_state=spec["data"]["params"]["random_state"]))
+
+    with scheduler.records() as records:
+        results = cv_results(read_folds(records, job["id"]))
+    assert_same_table(results, search.cv_results_)
+    assert job["best_score"] == search.best_score_
