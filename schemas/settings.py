@@ -76,8 +76,8 @@ class Limits(_Section):
         default=5_000_000, ge=1, description="Most candidates × splits, where both are known."
     )
     file_bytes: int = Field(default=1 << 20, ge=1024, description="Largest job file, in bytes.")
-    rows: int = Field(
-        default=50_000_000, ge=1, description="Most values (rows × columns) a make_* data set has."
+    made_values: int = Field(
+        default=50_000_000, ge=1, description="Most numbers in a data set that make_* makes."
     )
 
 

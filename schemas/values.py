@@ -23,6 +23,8 @@ MAX_SIZE = 1_000_000
 _MAX_INT = 2**63 - 1
 
 SPACINGS = ("$logspace", "$linspace", "$geomspace")
+#: What lists numbers wherever it stands.
+LISTINGS = (*SPACINGS, "$range")
 DISTRIBUTIONS = ("$uniform", "$loguniform", "$randint")
 
 FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

@@ -6,9 +6,9 @@ from typing import cast
 
 from pydantic import JsonValue
 
-from schemas.problems import Problem, shown
+from schemas.problems import Problem, join, shown
 from schemas.settings import Limits
-from schemas.values import grammar_key
+from schemas.values import LISTINGS, expand, grammar_key
 
 #: Classes that are refused, and why.
 CLASSES = {
@@ -51,6 +51,9 @@ CEILINGS = {
     "n_splits": 100_000,
     "verbose": 1_000,
 }
+
+#: Most candidates of a search within the search: it makes a list of them for every fit.
+MAX_INNER_CANDIDATES = 10_000
 
 #: What `pre_dispatch` may say: joblib computes the text, and 9**9**9 would never end.
 _PRE_DISPATCH = re.compile(r"all|(\d{1,4}\s*\*\s*)?n_jobs")
@@ -106,6 +109,48 @@ def value_problems(param: str, value: JsonValue, where: str, limits: Limits) -> 
         )
     elif param in CEILINGS:
         yield from _too_large(param, value, where)
+
+
+def inner_space_problems(value: JsonValue, where: str, limits: Limits) -> Iterator[Problem]:
+    """Yield why the space of a search within the search is refused: what it sets, and its size.
+
+    Parameters
+    ----------
+    value : canonical JSON
+        `param_grid` or `param_distributions`.
+    """
+    n_candidates = 0
+    for mapping in value if isinstance(value, list) else [value]:
+        if not isinstance(mapping, dict) or grammar_key(mapping) is not None:
+            yield Problem(where, "The space is a mapping of names to lists.", given=shown(mapping))
+            return
+        n_points = 1
+        for key, values in mapping.items():
+            listed = _listed(values)
+            if listed is None:
+                yield Problem(join(where, key), "A list of values is needed.", given=shown(values))
+                return
+            n_points *= len(listed)
+            for item in listed:
+                yield from value_problems(key.rpartition("__")[2], item, join(where, key), limits)
+        n_candidates += n_points
+    if n_candidates > MAX_INNER_CANDIDATES:
+        yield Problem(
+            where,
+            f"The inner search has {n_candidates:,} candidates for every fit.",
+            expected=f"at most {MAX_INNER_CANDIDATES:,}",
+        )
+
+
+def _listed(value: JsonValue) -> list[JsonValue] | None:
+    """Return the values that a parameter of an inner space lists, or None when it lists none."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict):
+        return None
+    if "$tuple" in value:
+        return cast(list[JsonValue], value["$tuple"])
+    return expand(value) if grammar_key(value) in LISTINGS else None
 
 
 def _too_large(param: str, value: JsonValue, where: str) -> Iterator[Problem]:

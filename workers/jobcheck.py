@@ -230,11 +230,11 @@ def _generated_size(
             n_values *= sum(float(n) for n in numbers if isinstance(n, int | float))
     if "n_dim" in known:
         n_values **= 2
-    if n_values > limits.rows:
+    if n_values > limits.made_values:
         yield Problem(
             "data.params",
             f"The data would hold {n_values:,.0f} numbers.",
-            expected=f"at most {limits.rows:,}",
+            expected=f"at most {limits.made_values:,}",
             hint="Ask for fewer samples or features.",
         )
 

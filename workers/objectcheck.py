@@ -12,7 +12,7 @@ from schemas.values import grammar_key
 from workers import forbidden, names
 from workers.catalog import Catalog, UnknownNameError
 from workers.constraints import violation
-from workers.spelling import NAMED_LISTS
+from workers.spelling import NAMED_LISTS, SPACE_PARAMS
 
 #: What may stand in the place of a step.
 PLACEHOLDERS = ("passthrough", "drop")
@@ -133,6 +133,8 @@ class ObjectChecker:
         """Check one parameter's value, spelled out; return whether it is fine."""
         n_before = len(self.problems)
         self.problems += forbidden.value_problems(param, value, where, self.limits)
+        if param in SPACE_PARAMS:
+            self.problems += forbidden.inner_space_problems(value, where, self.limits)
         if len(self.problems) > n_before:
             return False
         self.visit(value, where)

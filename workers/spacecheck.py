@@ -13,8 +13,9 @@ from schemas.settings import Limits
 from workers import forbidden
 from workers.catalog import Catalog
 from workers.objectcheck import PLACEHOLDERS, ObjectChecker, not_an_estimator
+from workers.spelling import SPACE_PARAMS
 
-#: Values of one parameter that are looked at one by one; the rest of a long range is like them.
+#: Numbers of a range that are looked at one by one; the others lie between them and the last.
 LOOKED_AT = 1_000
 
 
@@ -35,7 +36,7 @@ def space_problems(
     for i, space in enumerate(search.spaces):
         where = "search.space" if isinstance(search.space, dict) else f"search.space[{i}]"
         problems += _SpaceChecker(catalog, space, estimator, limits).check(where)
-    problems += _resource_problems(search, estimator)
+    problems += _resource_problems(search, estimator, limits)
     return problems
 
 
@@ -85,7 +86,7 @@ class _SpaceChecker:
             value = self.space[step]
             listed = [] if values.is_distribution(value) else values.expand(value)
             self._alternatives[step] = alternatives = []
-            for item in listed[:LOOKED_AT]:
+            for item in listed:
                 spelled = self.catalog.spell_out(step, item)
                 if spelled is None or spelled in PLACEHOLDERS:
                     alternatives.append(spelled)
@@ -119,12 +120,14 @@ class _SpaceChecker:
         n_broken = 0
         param = key.rpartition("__")[2]
         replaces = hasattr(self.params.get(key), "get_params") or self._is_step(key)
-        numbers = listed[:LOOKED_AT] if len(listed) > LOOKED_AT else listed
-        for i, item in enumerate(numbers):
+        looked_at = self._looked_at(key, listed)
+        for i, item in looked_at:
             place = f"{where}[{i}]"
             spelled = self.catalog.spell_out(key, item)
             checker = ObjectChecker(self.catalog, self.limits)
             checker.problems += forbidden.value_problems(param, spelled, place, self.limits)
+            if param in SPACE_PARAMS:
+                checker.problems += forbidden.inner_space_problems(spelled, place, self.limits)
             if replaces and spelled is not None and spelled not in PLACEHOLDERS:
                 checker.problems += not_an_estimator(spelled, place, self.catalog.estimator_names)
             if isinstance(spelled, dict) and "$type" in spelled and not checker.problems:
@@ -141,7 +144,14 @@ class _SpaceChecker:
             if all(broken) and broken[0] is not None:
                 n_broken += 1
                 softened.append(broken[0])
-        yield from _graded(softened, all_broken=n_broken == len(listed), where=where)
+        yield from _graded(softened, all_broken=n_broken == len(looked_at), where=where)
+
+    def _looked_at(self, key: str, listed: list[JsonValue]) -> list[tuple[int, JsonValue]]:
+        """Return the values to look at, numbered: all, but for long ranges of numbers."""
+        numbered = list(enumerate(listed))
+        if values.grammar_key(self.space[key]) not in values.LISTINGS or len(listed) <= LOOKED_AT:
+            return numbered
+        return [*numbered[: LOOKED_AT - 1], numbered[-1]]
 
     def _is_step(self, key: str) -> bool:
         """Whether a key names an entry of a list of steps, one that is skipped included."""
@@ -242,7 +252,7 @@ def _graded(broken: list[Problem], *, all_broken: bool, where: str) -> Iterator[
         )
 
 
-def _resource_problems(search: SearchSpec, estimator: Any) -> Iterator[Problem]:
+def _resource_problems(search: SearchSpec, estimator: Any, limits: Limits) -> Iterator[Problem]:
     """Yield what is wrong with the resource of a halving search."""
     resource = search.resource
     if resource is None or resource == "n_samples":
@@ -259,6 +269,11 @@ def _resource_problems(search: SearchSpec, estimator: Any) -> Iterator[Problem]:
             expected="n_samples, or a parameter that takes whole numbers",
             nearest=below[0] if below else nearest(resource, [*params, "n_samples"]),
         )
+    for option in ("min_resources", "max_resources"):
+        amount = getattr(search, option)
+        if isinstance(amount, int):
+            param = resource.rpartition("__")[2]
+            yield from forbidden.value_problems(param, amount, f"search.{option}", limits)
     if any(resource in space for space in search.spaces):
         yield Problem(
             "search.resource",

@@ -10,6 +10,7 @@ from collections.abc import Container
 
 from pydantic import JsonValue
 
+from schemas.values import grammar_key
 from workers.names import SPLITTERS
 
 #: Parameters that hold a list of (name, estimator) or, for columns, (name, estimator, columns).
@@ -21,6 +22,8 @@ FREE_TEXT_PARAMS = frozenset(
         "stop_words", "token_pattern",
     }
 )  # fmt: skip
+#: Parameters of a search within the search: their keys are parameters in turn.
+SPACE_PARAMS = frozenset({"param_distributions", "param_grid"})
 #: Parameters for which scikit-learn takes a tuple and nothing else that has several entries.
 TUPLE_PARAMS = frozenset(
     {"feature_range", "n_clusters", "ngram_range", "patch_size", "quantile_range"}
@@ -56,6 +59,8 @@ def spell_out(param: str, value: JsonValue, names: Container[str]) -> JsonValue:
         if value in SPLITTERS and last == "cv":
             return {"$type": value}
         return value
+    if last in SPACE_PARAMS:
+        return _space(value, names)
     if isinstance(value, list):
         if last in NAMED_LISTS:
             return [_entry(item, names) for item in value]
@@ -82,6 +87,20 @@ def _within(value: JsonValue, names: Container[str]) -> JsonValue:
             for key, item in value.items()
         }
     return {key: _within(item, names) for key, item in value.items()}
+
+
+def _space(value: JsonValue, names: Container[str]) -> JsonValue:
+    """Spell out the search space of a search within the search."""
+    if isinstance(value, list):
+        return [_space(item, names) for item in value]
+    if not isinstance(value, dict) or grammar_key(value) is not None:
+        return value
+    return {
+        key: [spell_out(key, item, names) for item in listed]
+        if isinstance(listed, list)
+        else _within(listed, names)
+        for key, listed in value.items()
+    }
 
 
 def _entry(item: JsonValue, names: Container[str]) -> JsonValue:

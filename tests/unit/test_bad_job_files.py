@@ -262,6 +262,41 @@ MEANING = {
     "pre_dispatch": (with_estimator("{$type: GridSearchCV, estimator: SVC, param_grid: {C: [1]}, "
                                     "pre_dispatch: 9**9**9}"), "estimator.pre_dispatch",
                      "not computed"),
+    "memory of an inner search": (
+        with_estimator("{$type: GridSearchCV, estimator: {$type: Pipeline, steps: [[a, SVC]]}, "
+                       "param_grid: {memory: [/tmp/x]}}"),
+        "estimator.param_grid.memory", "memory=",
+    ),
+    "n_jobs of an inner search": (
+        with_estimator("{$type: GridSearchCV, estimator: LogisticRegression, "
+                       "param_grid: {n_jobs: {$range: [1, 9]}}}"),
+        "estimator.param_grid.n_jobs", "capped",
+    ),
+    "an inner space in disguise": (
+        with_estimator("{$type: GridSearchCV, estimator: SVC, "
+                       "param_grid: {$dict: [[memory, [/tmp/x]]]}}"),
+        "estimator.param_grid", "mapping of names",
+    ),
+    "an inner grid that is absurd": (
+        with_estimator("{$type: GridSearchCV, estimator: SVC, param_grid: {C: {$range: [1, 999]},"
+                       " gamma: {$linspace: [0.1, 1, 999]}}}"),
+        "estimator.param_grid", "candidates for every fit",
+    ),
+    "an inner space in the space": (
+        "data: {loader: iris}\nestimator: {$type: GridSearchCV, estimator: LogisticRegression, "
+        "param_grid: {C: [1]}}\nsearch: {space: {param_grid: [{n_jobs: [-1]}]}}\n",
+        "search.space.param_grid[0].n_jobs", "capped",
+    ),
+    "the last of many values": (
+        "data: {loader: iris}\nestimator: LogisticRegression\n"
+        f"search: {{space: {{n_jobs: [{'1, ' * 3000} -1]}}}}\n",
+        "search.space.n_jobs[3000]", "capped",
+    ),
+    "n_jobs as the resource": (
+        "data: {loader: iris}\nestimator: LogisticRegression\nsearch: {strategy: halving_grid, "
+        "space: {C: [1, 2]}, resource: n_jobs, max_resources: 64}\n",
+        "search.max_resources", "capped",
+    ),
     "a million trees": (with_estimator("{$type: RandomForestClassifier, n_estimators: 1000000}"),
                         "estimator.n_estimators", "at most 100,000"),
     "a huge layer": (with_estimator("{$type: MLPClassifier, hidden_layer_sizes: [10000000]}"),

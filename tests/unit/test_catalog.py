@@ -357,6 +357,14 @@ GOOD = {
                       "n_jobs": 1},
         "search": {"space": {"cv": [3, {"$type": "KFold", "n_splits": 4}]}},
     },
+    "steps varied by a search within a search": {
+        "estimator": {
+            "$type": "GridSearchCV",
+            "estimator": {"$type": "Pipeline", "steps": [["pre", "PCA"], ["svc", "SVC"]]},
+            "param_grid": [{"pre": ["StandardScaler", "passthrough"]}, {"svc__C": [1, 2]}],
+        },
+        "search": {"space": {"estimator__svc__gamma": ["scale", "auto"]}},
+    },
     "leaving out": {"cv": "LeaveOneOut"},
     "splits of one's own": {"cv": {"$type": "PredefinedSplit", "test_fold": [0, 1, -1]}},
     "warm start": {"estimator": {"$type": "MLPClassifier", "warm_start": True, "verbose": 1,
