@@ -43,11 +43,11 @@ def spell_out(param: str, value: JsonValue, names: Container[str]) -> JsonValue:
 
     Examples
     --------
-    >>> spell_out("steps", [["scale", "PCA"]], ESTIMATORS)
+    >>> spell_out("steps", [["scale", "PCA"]], {"PCA"})
     [{'$tuple': ['scale', {'$type': 'PCA'}]}]
-    >>> spell_out("strategy", "mean", ESTIMATORS)
+    >>> spell_out("strategy", "mean", {"PCA"})
     'mean'
-    >>> spell_out("vect__ngram_range", [1, 2], ESTIMATORS)
+    >>> spell_out("vect__ngram_range", [1, 2], {"PCA"})
     {'$tuple': [1, 2]}
     """
     last = param.rpartition("__")[2]
