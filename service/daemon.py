@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from types import FrameType
 
-from schemas.lifecycle import TaskKind, TaskState
+from schemas.lifecycle import JobState, TaskKind, TaskState
 from schemas.settings import Settings
 from schemas.task import BatchReport, FoldResult, TaskFailure
 from service import control, lock, planner, spool
@@ -33,10 +34,10 @@ from service.engines import (
     Welcomed,
 )
 from service.exports import write_results
-from service.records import find_job
-from service.results import read_folds
 from service.logs import start_logging
 from service.policy import Policy
+from service.records import find_job
+from service.results import read_folds
 from service.scheduler import Scheduler
 from service.stimuli import (
     AdvanceSearch,
@@ -70,7 +71,7 @@ from service.stimuli import (
     TaskPlanned,
     Tick,
 )
-from service.store import PlannedCandidate, Store
+from service.store import PlannedCandidate, Store, timestamp
 from workers.welcome import versions
 
 log = logging.getLogger("foldq")
@@ -407,7 +408,11 @@ class Daemon:
 
     def _write_results(self, job_id: int) -> None:
         """Write the job's files before it is recorded as completed: who sees that finds them."""
-        job = find_job(self._store.connection, job_id)
+        job = replace(
+            find_job(self._store.connection, job_id),
+            state=JobState.COMPLETED,
+            finished_at=timestamp(self._now()),
+        )
         directory = self._settings.spool / "results" / str(job_id)
         write_results(directory, job, read_folds(self._store.connection, job))
 

@@ -9,7 +9,6 @@ from itertools import islice
 
 import numpy as np
 from pydantic import JsonValue
-from workers.catalog import Catalog
 
 from schemas.job import JobSpec
 from schemas.lifecycle import TaskKind, TaskState
@@ -21,6 +20,7 @@ from service.records import Job
 from service.results import best_index, cv_results, fit_failures, read_folds
 from service.stimuli import Task
 from service.store import PlannedCandidate, Store
+from workers.catalog import Catalog
 
 Params = dict[str, JsonValue]
 

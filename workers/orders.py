@@ -1,10 +1,13 @@
-"""Carry out one order of the scheduler on an engine. This is the function that is sent there."""
+"""Carry out one order of the scheduler on an engine. This is the function that is sent there.
+
+What an order needs is imported when the first of its kind comes: together it takes seconds, which
+neither the scheduler, that only names the function, nor every engine has to spend.
+"""
 
 import time
 import traceback
 from pathlib import Path
 
-from schemas.job import JobSpec
 from schemas.problems import InvalidJob
 from schemas.task import (
     BatchReport,
@@ -16,19 +19,14 @@ from schemas.task import (
     Refitted,
     TaskFailure,
 )
-from workers.cache import DataMissing
-from workers.catalog import Catalog
-from workers.data import prepare
-from workers.fold import error_types, run_batch
-from workers.limits import limit_threads
-from workers.saving import save_model
-from workers.search import build
 
 
 def carry_out(order: Order) -> BatchReport | Prepared | Refitted | TaskFailure:
     """Do what the order says; every failure of the work itself is an answer, not an exception."""
     match order:
         case FoldBatch():
+            from workers.fold import run_batch
+
             return run_batch(order)
         case PrepareOrder():
             return _prepare(order)
@@ -37,6 +35,11 @@ def carry_out(order: Order) -> BatchReport | Prepared | Refitted | TaskFailure:
 
 
 def _prepare(order: PrepareOrder) -> Prepared | TaskFailure:
+    from schemas.job import JobSpec
+    from workers.catalog import Catalog
+    from workers.data import prepare
+    from workers.limits import limit_threads
+
     context = order.context
     spec = JobSpec.model_validate(context.spec)
     limit_threads(spec.threads)
@@ -55,6 +58,11 @@ def _prepare(order: PrepareOrder) -> Prepared | TaskFailure:
 
 
 def _refit(order: RefitOrder) -> Refitted | BatchReport | TaskFailure:
+    from workers.cache import DataMissing
+    from workers.limits import limit_threads
+    from workers.saving import save_model
+    from workers.search import build
+
     try:
         search = build(order.context, mmap=False)
         limit_threads(search.spec.threads)
@@ -75,6 +83,8 @@ def _refit(order: RefitOrder) -> Refitted | BatchReport | TaskFailure:
 
 
 def _failure(error: Exception) -> TaskFailure:
+    from workers.fold import error_types
+
     return TaskFailure(
         f"{type(error).__name__}: {error}",
         "".join(traceback.format_exception(error)),

@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline
 
 from schemas.job import JobSpec
 from schemas.task import SearchContext
+from workers.cache import open_prepared
 from workers.catalog import Catalog
-from workers.data import open_prepared
 from workers.splits import Splits, subsample
 
 #: Searches kept built on an engine: jobs of equal priority take turns there.

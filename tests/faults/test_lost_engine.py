@@ -43,25 +43,10 @@ def test_five_engines_killed_in_one_search_change_nothing_in_its_table(new_sched
         "SELECT DISTINCT task_id FROM attempt WHERE outcome = 'engine_lost'"
     )
     assert resubmitted, "tasks were in the hands of the engines that died"
-    told = subprocess.run(
-        [sys.executable, "-m", "service.cli", "--spool", str(scheduler.spool)]
-        + ["show", str(job["id"])],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "160"},
-    ).stdout
+    told = foldq(scheduler, "show", str(job["id"]))
     for engine in lost:
         assert f"pid {engine['pid']}" in told or f"engine {engine['id']}" in told, told
-    shown = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "service.cli", "--spool", str(scheduler.spool)]
-            + ["show", str(job["id"]), "--json"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
+    shown = json.loads(foldq(scheduler, "show", str(job["id"]), "--json"))
     assert shown["schema_version"] >= 1
 
     scheduler.drop(SEARCH, "undisturbed.json")
@@ -79,3 +64,10 @@ def busy_engines(scheduler) -> list[int]:
         " WHERE attempt.outcome IS NULL AND engine.left_at IS NULL"
     )
     return [row["pid"] for row in rows]
+
+
+def foldq(scheduler, *arguments: str) -> str:
+    command = [sys.executable, "-m", "service.cli", "--spool", str(scheduler.spool), *arguments]
+    environment = {**os.environ, "COLUMNS": "160"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return done.stdout

@@ -60,9 +60,7 @@ def test_bad_files_are_kept_aside_with_their_reasons_and_good_ones_are_done(serv
 
 def test_what_only_the_data_can_tell_fails_the_job_before_any_fold(service):
     (service.spool / "data" / "tiny.csv").write_text("x,y\n1,a\n2,b\n3,a\n4,b\n")
-    service.drop(
-        {**QUICK, "data": {"file": "tiny.csv", "target": "yy"}}, "no such column.json"
-    )
+    service.drop({**QUICK, "data": {"file": "tiny.csv", "target": "yy"}}, "no such column.json")
     service.drop({**QUICK, "data": {"file": "tiny.csv", "target": "y"}, "cv": 4}, "folds.json")
     job = service.wait("no such column", state="failed")
     assert "data.target" in job["reason"]
@@ -111,9 +109,7 @@ def test_a_failing_candidate_is_scored_and_the_search_goes_on(service, foldq):
     assert tasks == [{"reason": "error", "n_attempts": 1}] * 2
 
 
-def test_an_error_the_job_names_is_tried_again_and_every_attempt_is_on_record(
-    service, tmp_path
-):
+def test_an_error_the_job_names_is_tried_again_and_every_attempt_is_on_record(service, tmp_path):
     marks = {"times": 2, "directory": str(tmp_path)}
     retry = {"attempts": 4, "on": ["OSError"], "backoff": "100ms"}
     service.drop(troublesome("os_error", params=marks, retry=retry), "flaky.json")
