@@ -80,6 +80,8 @@ JOB_MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
         (JobState.RUNNING, JobState.PREPARING),
         (JobState.REFITTING, JobState.PREPARING),
         (JobState.PREPARING, JobState.REFITTING),
+        # Failed folds were put back while the winner was being fitted.
+        (JobState.REFITTING, JobState.RUNNING),
         # Resumed, or put back by `retry`.
         (JobState.PAUSED, JobState.QUEUED),
         (JobState.COMPLETED, JobState.QUEUED),

@@ -85,6 +85,9 @@ ENGINE_POLL = 0.1
 #: Seconds of one turn that may go into admitting files.
 ADMISSION_SECONDS = 0.25
 
+#: Seconds before results are written again that could not be.
+DISK_RETRY = 5.0
+
 #: Seconds before a cluster that could not be reached is tried again.
 CLUSTER_RETRY = 5.0
 
@@ -221,6 +224,11 @@ class Daemon:
                 yield from self._welcomed(fact)
             case Gone(engine_id, because):
                 log.warning("engine %d lost: %s", engine_id, because)
+                self._in_flight = {
+                    batch_id: batch
+                    for batch_id, batch in self._in_flight.items()
+                    if batch.engine_id != engine_id
+                }
                 yield EngineLost(engine_id, because)
             case NeverCame(because):
                 log.warning("%s", because)
@@ -310,7 +318,9 @@ class Daemon:
             asked.path.unlink(missing_ok=True)
 
     def _retry(self, job_id: int) -> Iterator[Stimulus]:
-        if job_id in self._core.jobs:
+        if not self._store.has_job(job_id):
+            log.warning("there is no job %d to retry", job_id)
+        elif job_id in self._core.jobs:
             folds = self._store.retry(job_id, self._now())
             yield FoldsPutBack(job_id, folds)
         else:
@@ -377,6 +387,17 @@ class Daemon:
                 log.debug("%s", message)
 
     def _advance(self, job_id: int) -> Iterator[Stimulus]:
+        """Find out what the search needs next; what goes wrong there is the job's own failure."""
+        try:
+            yield from self._next_step(job_id)
+        except OSError as error:
+            log.error("job %d waits: %s; trying again in %g s", job_id, error, DISK_RETRY)
+            self._after(DISK_RETRY, lambda: self._turn(self._advance(job_id)))
+        except Exception as error:
+            log.exception("job %d cannot go on", job_id)
+            yield SearchEnded(job_id, f"cannot go on: {type(error).__name__}: {error}")
+
+    def _next_step(self, job_id: int) -> Iterator[Stimulus]:
         dossier = self._dossiers[job_id]
         job = find_job(self._store.connection, job_id)
         assert dossier.prepared is not None
@@ -399,7 +420,14 @@ class Daemon:
     def _plan_more(self) -> None:
         """Plan a chunk of each search that has candidates left to plan."""
         for job_id, (candidates, n_splits) in list(self._planning.items()):
-            chunk = list(islice(candidates, PLAN_CHUNK))
+            try:
+                chunk = list(islice(candidates, PLAN_CHUNK))
+            except Exception as error:
+                log.exception("the candidates of job %d cannot be listed", job_id)
+                del self._planning[job_id]
+                why = f"its candidates cannot be listed: {type(error).__name__}: {error}"
+                self._turn([SearchEnded(job_id, why)])
+                continue
             complete = len(chunk) < PLAN_CHUNK
             if complete:
                 del self._planning[job_id]

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -167,8 +168,13 @@ class Intake:
             data = jobfile.read_job_file(path)
             admission = self._admit(data, shown)
         except InvalidJob as invalid:
-            self._refuse(path, shown, invalid.problems)
-            return Refused(shown, invalid.problems)
+            return self._refused(path, shown, invalid.problems)
+        except (OSError, sqlite3.Error):
+            raise  # the disk's fault, not the file's: it stays and is taken later
+        except Exception as error:
+            log.exception("%s could not be checked", shown)
+            problem = Problem("", f"The file could not be checked: {type(error).__name__}: {error}")
+            return self._refused(path, shown, (problem,))
         accepted = _fit(f"{admission.job_id}-{shown}")
         path.replace(self._spool / "accepted" / accepted)
         sync_directory(self._spool / "accepted")
@@ -191,7 +197,7 @@ class Intake:
             now=datetime.now(UTC),
         )
 
-    def _refuse(self, path: Path, name: str, problems: tuple[Problem, ...]) -> None:
+    def _refused(self, path: Path, name: str, problems: tuple[Problem, ...]) -> Refused:
         rejected = self._spool / "rejected"
         target = _free(rejected, _fit(name, room=len(".error.json")))
         report = jsontext.document(
@@ -204,6 +210,7 @@ class Intake:
         path.rename(target)
         sync_directory(rejected)
         sync_directory(path.parent)
+        return Refused(name, problems)
 
 
 def _draw_seed() -> int:

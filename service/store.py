@@ -375,6 +375,11 @@ class Store:
             fold.n_attempts = fold.n_engines_lost = 0
         return folds
 
+    def has_job(self, job_id: int) -> bool:
+        """Whether the records hold such a job."""
+        row = self.connection.execute("SELECT 1 FROM job WHERE id = ?", (job_id,)).fetchone()
+        return row is not None
+
     def unfinished_jobs(self) -> list[int]:
         """Return the ids of the jobs that are neither completed nor failed nor cancelled."""
         rows = self.connection.execute(

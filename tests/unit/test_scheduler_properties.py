@@ -190,6 +190,20 @@ class World:
         )
         return BatchReport(batch.batch_id, results, attempts[n_run:], 0.01 * max(n_run, 1))
 
+    def retry(self, job_id: int) -> None:
+        """A person has the failed folds of a job tried again."""
+        if self.jobs[job_id].is_final:
+            return
+        failed = [
+            task_id
+            for task_id, task in self.tasks.items()
+            if task.job_id == job_id and task.state is TaskState.FAILED
+        ]
+        for task_id in failed:
+            self.move(task_id, TaskState.PENDING)
+        tasks = tuple(s.Task(task_id, TaskKind.FOLD, {}, 0) for task_id in failed)
+        self.tell(s.FoldsPutBack(job_id, tasks))
+
     def echo(self, which: int) -> None:
         """A batch comes back that was answered already, or whose engine was given up."""
         if self.gone:
@@ -223,6 +237,7 @@ happenings = st.one_of(
     st.tuples(st.just("pause"), job_ids),
     st.tuples(st.just("resume"), job_ids),
     st.tuples(st.just("cancel"), job_ids),
+    st.tuples(st.just("retry"), job_ids),
 )  # fmt: skip
 
 
@@ -253,6 +268,8 @@ def test_whatever_happens_every_search_ends_with_each_fold_finished_once(story):
                 world.tell(s.PauseRequested(job_id))
             case ("resume", job_id):
                 world.tell(s.ResumeRequested(job_id))
+            case ("retry", job_id):
+                world.retry(job_id)
             case ("cancel", job_id):
                 world.tell(s.CancelRequested(job_id))
     world.calm_down()
