@@ -173,6 +173,7 @@ class JobSpec(Part):
     ] = Field(
         default=math.nan,
         description="Score of a fold whose fit fails: nan, a number, or raise (the job fails).",
+        json_schema_extra={"default": "nan"},  # JSON has no NaN
     )
     return_train_score: Annotated[bool, Field(strict=True)] = Field(
         default=False, description="Whether to score on the training parts too."
@@ -276,6 +277,6 @@ BRANCHES = (("data", "loader"), ("data", "make"), ("data", "file"))
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of job files, for editors that complete and check while typing."""
-    from schemas.jsonschema import job_schema
+    from schemas import editor  # it imports this module
 
-    return job_schema(JobSpec)
+    return editor.json_schema()

@@ -53,11 +53,9 @@ def as_object(value: object) -> JsonValue:
     return as_value(value)
 
 
-#: Names a definition of the grammar in a field's JSON Schema; `schemas.jsonschema` makes it a
-#: `$ref`, which pydantic would look for among its own definitions.
-DEFINED = "definition"
-VALUE_SCHEMA = {DEFINED: "Value"}
-OBJECT_SCHEMA = {DEFINED: "Object"}
+#: Definitions of the grammar, which `schemas.editor` adds to the JSON Schema.
+VALUE_SCHEMA = {"$ref": "#/$defs/Value"}
+OBJECT_SCHEMA = {"$ref": "#/$defs/Object"}
 
 Params = Annotated[
     dict[str, JsonValue],

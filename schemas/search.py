@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema, model_va
 
 from schemas import grammar, values
 from schemas.explain import complaint
-from schemas.parts import DEFINED, Part, refusal
+from schemas.parts import Part, refusal
 from schemas.problems import Problem, nearest, shown
 
 Strategy = Literal["grid", "random", "halving_grid", "halving_random"]
@@ -106,7 +106,7 @@ class SearchSpec(Part):
     space: Annotated[
         Space | list[Space],
         BeforeValidator(_as_space),
-        WithJsonSchema({DEFINED: "Space"}),
+        WithJsonSchema({"$ref": "#/$defs/Space"}),
     ] = Field(
         description="Parameters and the values to try, or a list of such mappings.",
         examples=[{"svc__C": {"$logspace": [-2, 3, 6]}, "svc__gamma": [0.01, "scale"]}],

@@ -77,6 +77,9 @@ def canonical(value: object, where: str = "", depth: int = 0) -> JsonValue:
             ]
             if all(isinstance(key, str) for key, _ in pairs):
                 return cast(dict[str, JsonValue], dict(pairs))
+            if any(isinstance(key, str) and key.startswith("$") for key, _ in pairs):
+                odd = next(key for key, _ in pairs if not isinstance(key, str))
+                raise refuse("Beside a $ key, keys are words.", given=shown(odd))
             return {"$dict": [[key, item] for key, item in pairs]}
         case _:
             raise refuse(

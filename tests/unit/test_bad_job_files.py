@@ -142,6 +142,8 @@ FORM = {
     "a feature twice": ("data: {file: a.csv, features: [a, a]}\n" + OTHER_DATA, "data.features",
                         "twice"),
     "no $type": (with_estimator("{type: SVC}"), "estimator", "Did you mean $type?"),
+    "an object with a key that is no word": (with_estimator("{$type: SVC, null: 1}"), "estimator",
+                                             "keys are words"),
     "estimator is a list": (with_estimator("[SVC]"), "estimator", "an object is its name"),
     "unknown $ key": (with_search("{space: {svc__C: {$logspcae: [0, 1, 2]}}}"),
                       "search.space.svc__C.$logspcae", "Did you mean $logspace?"),

@@ -196,7 +196,8 @@ def test_the_json_schema_describes_every_field():
     objects = [schema, *(d for d in schema["$defs"].values() if "properties" in d)]
     for definition in objects:
         for name, described in definition["properties"].items():
-            assert described.get("description"), name
+            referred = schema["$defs"].get(described.get("$ref", "").rpartition("/")[2], {})
+            assert described.get("description") or referred.get("description"), name
     assert schema["$defs"]["SearchSpec"]["properties"]["strategy"]["enum"][0] == "grid"
 
 
