@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from freezegun import freeze_time
 
-from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
+from schemas.lifecycle import (
+    JOB_MOVES,
+    FailureReason,
+    JobState,
+    Outcome,
+    TaskKind,
+    TaskState,
+)
 from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
 from service.policy import Policy, backoff_seconds
 from service.scheduler import Scheduler
@@ -70,10 +77,16 @@ class Driver:
         self.core = Scheduler(policy)
         self.now = NOW
         self.orders = []
+        self.states = {}
 
     def tell(self, stimulus):
+        if isinstance(stimulus, JobAdmitted):
+            self.states[stimulus.job_id] = stimulus.state
         orders = self.core.handle(stimulus, self.now)
         self.orders += orders
+        for move in of(MoveJob, orders):
+            before, self.states[move.job_id] = self.states[move.job_id], move.state
+            assert (before, move.state) in JOB_MOVES, "the tables would refuse this"
         return orders
 
     def search(self, job_id: int, n_folds: int, **options):
@@ -403,6 +416,18 @@ def test_folds_put_back_by_a_person_join_a_running_search(driver):
     assert of(AdvanceSearch, orders) == []
     (again,) = batches(orders)
     assert of(AdvanceSearch, driver.tell(report(again)))
+
+
+def test_folds_put_back_while_the_winner_is_being_fitted_run_first_or_beside_it(driver):
+    driver.tell(EngineJoined(2))
+    (batch,) = [b for b in batches(driver.search(1, 1)) if b.kind is TaskKind.FOLD]
+    driver.tell(report(batch))
+    driver.tell(TaskPlanned(1, Task(1999, TaskKind.REFIT)))
+    orders = driver.tell(FoldsPutBack(1, (Task(99, TaskKind.FOLD, {}, 0),)))
+    (again,) = batches(orders)
+    refit = next(b for b in batches(driver.orders) if b.kind is TaskKind.REFIT)
+    driver.tell(BatchReturned(refit.batch_id, Refitted("m", "skops", (), None, 0.1)))
+    assert of(AdvanceSearch, driver.tell(report(again))), "the winner is chosen anew"
 
 
 @freeze_time("2026-03-29 00:59:59")
