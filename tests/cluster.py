@@ -68,6 +68,13 @@ class Scheduler:
 
     # --- life --------------------------------------------------------------------------------
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes inherit; a program that is run with it is ended by `close` as well."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("FOLDQ_")}
+        settings = {f"FOLDQ_{name.upper()}": str(v) for name, v in self._settings.items()}
+        return {**inherited, **settings, MARK: self._mark}
+
     def start(self, *flags: str, ready: bool = True) -> Self:
         """Start it, again after a `stop` or a `kill`.
 
@@ -79,9 +86,6 @@ class Scheduler:
             Return only when it takes files.
         """
         assert not self.is_alive, "the scheduler runs already"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("FOLDQ_")}
-        environment |= {f"FOLDQ_{name.upper()}": str(v) for name, v in self._settings.items()}
-        environment[MARK] = self._mark
         self.spool.parent.mkdir(parents=True, exist_ok=True)
         already = self.log.stat().st_size if self.log.exists() else 0
         arguments = ["serve", "--spool", str(self.spool), "--engines", str(self.engines), *flags]
@@ -89,7 +93,7 @@ class Scheduler:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service.cli", *arguments],
                 cwd=ROOT,
-                env=environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
