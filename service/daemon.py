@@ -431,7 +431,7 @@ class Daemon:
             complete = len(chunk) < PLAN_CHUNK
             if complete:
                 del self._planning[job_id]
-            count = self._store.plan(job_id, chunk, n_splits) if chunk else 0
+            count = self._store.plan(job_id, chunk, n_splits, self._now()) if chunk else 0
             self._turn([FoldsPlanned(job_id, count, complete)])
 
     def _write_results(self, job_id: int) -> None:

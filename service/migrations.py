@@ -89,8 +89,10 @@ CREATE TABLE candidate (
     iteration INTEGER NOT NULL DEFAULT 0,     -- of successive halving
     n_resources INTEGER,              -- of successive halving
     params TEXT NOT NULL CHECK (json_valid(params)),
+    content_key TEXT,                 -- equal keys: equal scores; null if not repeatable
     UNIQUE (job_id, number)
 ) STRICT;
+CREATE INDEX candidate_content ON candidate (content_key) WHERE content_key IS NOT NULL;
 
 CREATE TABLE engine (
     id INTEGER PRIMARY KEY,
@@ -121,6 +123,7 @@ CREATE TABLE task (
     score_time REAL,                  -- seconds
     error TEXT,
     warnings TEXT CHECK (warnings IS NULL OR json_valid(warnings)),
+    origin_task_id INTEGER,           -- the fold of an earlier job whose result this is
     started_at TEXT,                  -- first dispatch
     finished_at TEXT,
     UNIQUE (job_id, candidate_id, split),

@@ -18,6 +18,7 @@ from schemas.task import Prepared
 from service import halving
 from service.records import Job
 from service.results import best_index, cv_results, fit_failures, read_folds
+from service.reuse import ContentKeys
 from service.stimuli import Task
 from service.store import PlannedCandidate, Store
 from workers.catalog import Catalog
@@ -114,7 +115,10 @@ def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog
         n_planned = job.n_candidates
         if n_planned < (spec.search.n_first_candidates or 0):
             rest = islice(candidates(spec.search, catalog), n_planned, None)
-            return PlanFolds(PlannedCandidate(params) for params in rest)
+            keys = ContentKeys(spec, prepared, catalog)
+            return PlanFolds(
+                PlannedCandidate(params, content_key=keys.of(params)) for params in rest
+            )
     except InvalidJob as invalid:
         return End("; ".join(str(problem) for problem in invalid.problems))
     return _after_folds(store, job, spec)
@@ -138,9 +142,10 @@ def _halving_step(
                 return End(failure)
             else:
                 params = _survivors(store, job, search, iteration - 1)
+            keys = ContentKeys(spec, prepared, catalog)
+            full = (_with_resource(p, search, n_resources) for p in islice(params, n_planned, None))
             return PlanFolds(
-                PlannedCandidate(_with_resource(p, search, n_resources), iteration, n_resources)
-                for p in islice(params, n_planned, None)
+                PlannedCandidate(p, iteration, n_resources, keys.of(p, n_resources)) for p in full
             )
         n_wanted = halving.n_kept(n_wanted, search)
     return _after_folds(store, job, spec, iteration=len(plan) - 1)

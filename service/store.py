@@ -56,6 +56,7 @@ class PlannedCandidate:
     params: Params
     iteration: int = 0
     n_resources: int | None = None
+    content_key: str | None = None
 
 
 def timestamp(moment: datetime) -> str:
@@ -191,16 +192,24 @@ class Store:
             ).fetchone()[0]
         )
 
-    def plan(self, job_id: int, candidates: Sequence[PlannedCandidate], n_splits: int) -> int:
-        """Record candidates and their fold tasks; return how many fold tasks these are."""
+    def plan(
+        self, job_id: int, candidates: Sequence[PlannedCandidate], n_splits: int, now: datetime
+    ) -> int:
+        """Record candidates and their fold tasks; return how many of these are to be computed.
+
+        Folds whose results are in the records already, under a candidate of the same content, are
+        recorded as done with their origin.
+        """
+        at = timestamp(now)
         with self.transaction() as db:
-            first_number = db.execute(
+            first_number: int = db.execute(
                 "SELECT n_candidates FROM job WHERE id = ?", (job_id,)
             ).fetchone()[0]
-            first_id = db.execute("SELECT coalesce(max(id), 0) + 1 FROM candidate").fetchone()[0]
+            first_id: int = db.execute("SELECT coalesce(max(id), 0) + 1 FROM candidate").fetchone()[0]
+            known = self._known_folds(candidates)
             db.executemany(
-                "INSERT INTO candidate (id, job_id, number, iteration, n_resources, params)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO candidate (id, job_id, number, iteration, n_resources, params,"
+                " content_key) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     (
                         first_id + i,
@@ -209,25 +218,53 @@ class Store:
                         candidate.iteration,
                         candidate.n_resources,
                         json.dumps(candidate.params),
+                        candidate.content_key,
                     )
                     for i, candidate in enumerate(candidates)
                 ),
             )
+            folds = [
+                (job_id, first_id + i, split, *known.get((candidate.content_key, split), _UNKNOWN))
+                for i, candidate in enumerate(candidates)
+                for split in range(n_splits)
+            ]
             db.executemany(
-                "INSERT INTO task (job_id, kind, candidate_id, split) VALUES (?, 'fold', ?, ?)",
-                (
-                    (job_id, first_id + i, split)
-                    for i in range(len(candidates))
-                    for split in range(n_splits)
-                ),
+                "INSERT INTO task (job_id, kind, candidate_id, split, state, origin_task_id,"
+                " test_scores, train_scores, fit_time, score_time, warnings, finished_at)"
+                " VALUES (?, 'fold', ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                f" CASE WHEN ?4 = 'done' THEN '{at}' END)",
+                folds,
             )
-            n_tasks = len(candidates) * n_splits
+            n_known = sum(1 for fold in folds if fold[3] == "done")
             db.execute(
-                "UPDATE job SET n_candidates = n_candidates + ?, n_tasks = n_tasks + ?"
-                " WHERE id = ?",
-                (len(candidates), n_tasks, job_id),
+                "UPDATE job SET n_candidates = n_candidates + ?, n_tasks = n_tasks + ?,"
+                " n_done = n_done + ? WHERE id = ?",
+                (len(candidates), len(folds), n_known, job_id),
             )
-        return n_tasks
+            if n_known:
+                self._recorder.note(
+                    at,
+                    "folds reused",
+                    f"{n_known} of {len(folds)} folds are in the records already",
+                    job_id=job_id,
+                )
+        return len(folds) - n_known
+
+    def _known_folds(
+        self, candidates: Sequence[PlannedCandidate]
+    ) -> dict[tuple[str | None, int], tuple[object, ...]]:
+        """Find finished folds of candidates with the same content: (key, split) -> their result."""
+        keys = list({c.content_key for c in candidates if c.content_key is not None})
+        rows = self.connection.execute(
+            "SELECT candidate.content_key, task.split, 'done',"
+            " coalesce(task.origin_task_id, task.id), task.test_scores, task.train_scores,"
+            " task.fit_time, task.score_time, task.warnings"
+            " FROM candidate JOIN task ON task.candidate_id = candidate.id"
+            f" WHERE candidate.content_key IN ({', '.join('?' * len(keys))})"
+            " AND task.job_id = candidate.job_id AND task.state = 'done' ORDER BY task.id",
+            keys,
+        )
+        return {(row[0], row[1]): row[2:] for row in rows}
 
     def choose_best(
         self, job_id: int, index: int, score: float, params: Params, *, refit: bool
@@ -397,6 +434,9 @@ class Store:
             ).fetchone()[0]
         )
 
+
+#: State, origin and result of a fold that is to be computed.
+_UNKNOWN = ("pending", None, None, None, None, None, None)
 
 _FOLD_TASKS = (
     "SELECT task.id, candidate.params, task.split, candidate.n_resources, task.n_attempts,"

@@ -220,6 +220,47 @@ def test_a_cache_deleted_under_a_search_is_prepared_again(service, foldq):
     )
 
 
+def test_a_refined_search_computes_only_its_new_folds(service):
+    def search(n):
+        return {
+            "data": {"loader": "wine"},
+            "estimator": "SVC",
+            "search": {"space": {"C": [2.0**i for i in range(n)]}},
+            "scoring": ["accuracy", "f1_macro"],
+            "refit": "accuracy",
+        }
+
+    service.drop(search(8), "coarse.json")
+    coarse = service.wait("coarse")
+    service.drop(search(10), "refined.json")
+    refined = service.wait("refined")
+    assert (refined["n_tasks"], refined["n_done"]) == (50, 50)
+    computed = service.query(
+        "SELECT task.id FROM task JOIN attempt ON attempt.task_id = task.id"
+        " WHERE task.job_id = ? AND kind = 'fold'",
+        refined["id"],
+    )
+    assert len(computed) == 10
+    origins = service.query(
+        "SELECT DISTINCT origin.job_id FROM task JOIN task AS origin"
+        " ON origin.id = task.origin_task_id WHERE task.job_id = ?",
+        refined["id"],
+    )
+    assert origins == [{"job_id": coarse["id"]}]
+
+    service.drop({**search(10), "reuse": False}, "anew.json")
+    anew = service.wait("anew")
+
+    def scores(job):
+        table = json.loads((service.results(job["id"]) / "cv_results.json").read_text())
+        return [{k: v for k, v in row.items() if "time" not in k} for row in table["rows"]]
+
+    assert scores(refined) == scores(anew)
+    assert not service.query(
+        "SELECT id FROM task WHERE job_id = ? AND origin_task_id IS NOT NULL", anew["id"]
+    )
+
+
 def test_a_second_scheduler_is_refused_and_told_who_holds_the_spool(service, foldq):
     told = foldq("serve")
     assert told.returncode == 6
