@@ -20,7 +20,7 @@ CLASSES = {
 _NULL_ONLY = {
     "memory": (
         "memory= makes scikit-learn load Python objects from a directory.",
-        "Leave it out: fitted steps that candidates share are reused on the engine anyway.",
+        "Leave it out; folds that were computed before are taken from the records.",
     ),
     "func": ("Functions cannot be given in a job file.", "Write transformer: PowerTransformer."),
     "inverse_func": ("Functions cannot be given in a job file.", "Use transformer: instead."),
