@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
-_PATTERN = r"^(\s*[0-9]+(\.[0-9]+)?\s*(ms|[smhdw])\s*)+$"
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_PATTERN = r"^\s*([0-9]+(\.[0-9]+)?\s*|([0-9]+(\.[0-9]+)?\s*(ms|[smhdw])\s*)+)$"
 
 #: Ten years: a longer span is a slip of the pen, and would overflow a date.
 LONGEST = 10 * 365 * 86400.0
@@ -22,7 +23,8 @@ def seconds(value: object) -> float:
     Parameters
     ----------
     value : str, int or float
-        Number of seconds, or number-unit pairs (ms, s, m, h, d, w) in any order.
+        Number of seconds, as text too (the environment knows nothing else), or number-unit
+        pairs (ms, s, m, h, d, w) in any order.
 
     Raises
     ------
@@ -38,6 +40,8 @@ def seconds(value: object) -> float:
     """
     if isinstance(value, str):
         text = value.strip().lower()
+        if _NUMBER.fullmatch(text):
+            text += "s"
         if len(text) > 40 or not _PART.match(text) or _PART.sub("", text):
             raise ValueError(f"not a span of time; expected {EXPECTED}")
         total = math.fsum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -112,8 +113,8 @@ class Retry(Part):
     )
 
 
-def _as_timeout(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+def _not_zero(value: float) -> float:
+    if value == 0:
         raise refusal("A time limit of zero leaves no time to fit.", given="0")
     return value
 
@@ -161,7 +162,7 @@ class JobSpec(Part):
     priority: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = Field(
         default=0, description="Jobs of higher priority are done first."
     )
-    timeout: Annotated[Duration, BeforeValidator(_as_timeout)] | None = Field(
+    timeout: Annotated[Duration, AfterValidator(_not_zero)] | None = Field(
         default=None, description="Time limit for one fold, such as 10m; none by default."
     )
     retry: Retry = Field(default=Retry(), description="When a fold is tried again.")

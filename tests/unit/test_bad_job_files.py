@@ -185,6 +185,7 @@ FORM = {
     "priority is absurd": (GOOD + "priority: 99999999999\n", "priority", "up to 1000000"),
     "timeout is words": (GOOD + "timeout: soon\n", "timeout", "1h30m"),
     "timeout is nothing": (GOOD + "timeout: 0\n", "timeout", "no time"),
+    "timeout is nothing, with a unit": (GOOD + "timeout: 0s\n", "timeout", "no time"),
     "unknown key of retry": (GOOD + "retry: {attemps: 3}\n", "retry.attemps", "attempts?"),
     "no attempts": (GOOD + "retry: {attempts: 0}\n", "retry.attempts", "from 1 up"),
     "error_score is a word": (GOOD + "error_score: zero\n", "error_score", "nan, raise"),

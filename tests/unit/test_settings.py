@@ -93,6 +93,13 @@ def test_a_mistake_in_the_file_names_the_file_and_the_key(spool, text, where, wo
     assert words in message
 
 
+def test_a_number_in_the_environment_is_seconds(spool, monkeypatch):
+    monkeypatch.setenv("FOLDQ_GRACE", "2")
+    monkeypatch.setenv("FOLDQ_POLL", "0.5")
+    settings = Settings.load(spool)
+    assert (settings.grace, settings.poll) == (2.0, 0.5)
+
+
 def test_a_mistake_in_the_environment_names_the_variable(spool, monkeypatch):
     monkeypatch.setenv("FOLDQ_ENGINES", "five")
     monkeypatch.setenv("FOLDQ_LIMITS__N_JOBS", "0")

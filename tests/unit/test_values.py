@@ -148,16 +148,22 @@ def test_every_key_says_how_it_is_written():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("10m", 600), ("2s", 2), ("1h30m", 5400), ("500ms", 0.5), ("1.5 h", 5400), (7, 7), ("0s", 0)],
-)
+    [
+        ("10m", 600), ("2s", 2), ("1h30m", 5400), ("500ms", 0.5), ("1.5 h", 5400), (7, 7),
+        ("0s", 0), ("2", 2), (" 0.5 ", 0.5),
+    ],
+)  # fmt: skip
 def test_durations(text, expected):
     assert seconds(text) == expected
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "10", "m", "10 minutes", "-1s", -1, math.nan, math.inf, True, None, "1s" * 50, 1e20],
-)
+    [
+        "", "1h30", "1 2", ".", "m", "10 minutes", "-1", "-1s", "1s" * 50,
+        -1, math.nan, math.inf, True, None, 1e20,
+    ],
+)  # fmt: skip
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError, match="span of time"):
         seconds(text)
