@@ -1,12 +1,12 @@
 """The job file as a model: what is searched, on which data, with which model, and how.
 
 Only the form is checked here. What names mean, and whether scikit-learn knows them, is told
-by `workers.catalog`.
+by `workers.jobcheck`.
 """
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -274,10 +274,3 @@ MODELS: dict[tuple[str, ...], type[BaseModel]] = {
 }
 #: The places of `MODELS` whose last part is a branch of a union, not a key of the file.
 BRANCHES = (("data", "loader"), ("data", "make"), ("data", "file"))
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of job files, for editors that complete and check while typing."""
-    from schemas import editor  # it imports this module
-
-    return editor.json_schema()

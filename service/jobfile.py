@@ -102,8 +102,9 @@ def check(spec: JobSpec, settings: Settings) -> list[Problem]:
     """Return what is wrong with the names and values of a job; warnings included."""
     # Importing scikit-learn takes a while: only when there is something to ask it.
     from workers.catalog import Catalog
+    from workers.jobcheck import job_problems
 
-    return Catalog(settings.catalog.estimators).check(spec, settings.limits)
+    return job_problems(Catalog(settings.catalog.estimators), spec, settings.limits)
 
 
 def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[Problem]]:

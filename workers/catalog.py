@@ -1,23 +1,19 @@
 """Make the objects that a job file names: estimators, splitters, scorers, distributions.
 
 Names resolve by look-up in `workers.names` and in what the operator lists, never by importing
-what a file says. `build` trusts that `check` found nothing wrong.
+what a file says. `build` trusts that `workers.jobcheck` found nothing wrong.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pydantic import JsonValue
 
 from schemas import values
 from schemas.job import JobSpec
-from schemas.problems import Problem
 from schemas.search import Space
 from workers import names
 from workers.spelling import spell_out, spell_out_object
-
-if TYPE_CHECKING:
-    from schemas.settings import Limits
 
 #: Longest label of an estimator, in characters.
 LABEL_LENGTH = 200
@@ -169,19 +165,6 @@ class Catalog:
         """
         label = _label(self.spell_out_object(value))
         return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
-
-    def check(self, spec: JobSpec, limits: "Limits | None" = None) -> list[Problem]:
-        """Return everything that is wrong with the names and values of a job, all at once.
-
-        Parameters
-        ----------
-        limits : Limits, optional
-            How much a job may ask for; the defaults if not given.
-        """
-        from schemas.settings import Limits
-        from workers.jobcheck import job_problems
-
-        return job_problems(self, spec, limits or Limits())
 
 
 def _label(value: JsonValue) -> str:

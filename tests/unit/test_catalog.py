@@ -22,6 +22,7 @@ from schemas.settings import Limits
 from workers import names
 from workers.catalog import Catalog, UnknownNameError
 from workers.constraints import violation
+from workers.jobcheck import job_problems
 from workers.objectcheck import parameters_of
 from workers.spelling import FREE_TEXT_PARAMS, NAMED_LISTS, TUPLE_PARAMS
 
@@ -38,6 +39,10 @@ def job(**changes):
             **changes,
         }
     )
+
+
+def problems_of(known, spec, limits=None):
+    return job_problems(known, spec, limits or Limits())
 
 
 # --- the tables, against scikit-learn itself --------------------------------------------------
@@ -224,13 +229,13 @@ def test_the_operators_estimators():
     [space] = own.build_space({"scale": ["MyScaler", "passthrough"]})
     assert space["scale"] == [{"$type": "MyScaler"}, "passthrough"]
     pipeline = {"$type": "Pipeline", "steps": [["scale", "MyScaler"], ["svc", "SVC"]]}
-    assert own.check(job(estimator=pipeline, search={"space": {"svc__C": [1]}})) == []
+    assert problems_of(own, job(estimator=pipeline, search={"space": {"svc__C": [1]}})) == []
 
 
 @pytest.mark.parametrize("path", ["no_such_module.A", "sklearn.svm.NoSuch", "math.pi"])
 def test_an_operators_path_that_leads_nowhere(path):
     own = Catalog({"Mine": path})
-    [problem] = own.check(job(estimator="Mine"))
+    [problem] = problems_of(own, job(estimator="Mine"))
     assert problem.where == "estimator"
     assert "cannot be imported" in problem.message
 
@@ -376,7 +381,7 @@ GOOD = {
 
 @pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD.keys())
 def test_what_is_good_passes(changes):
-    assert catalog.check(job(**changes)) == []
+    assert problems_of(catalog, job(**changes)) == []
 
 
 @pytest.mark.parametrize("name", sorted(names.SPLITTERS))
@@ -387,7 +392,7 @@ def test_every_splitter_can_be_named(name):
         "PredefinedSplit": {"test_fold": [0, 1]},
     }
     data = {"file": "t.csv", "target": "y", "groups": "g"}
-    assert catalog.check(job(cv={"$type": name, **needs.get(name, {})}, data=data)) == []
+    assert problems_of(catalog, job(cv={"$type": name, **needs.get(name, {})}, data=data)) == []
 
 
 @pytest.mark.parametrize("name", sorted(names.ESTIMATORS))
@@ -406,7 +411,7 @@ def test_every_estimator_can_be_checked(name):
     for param, spec in parameters_of(kind).items():
         if spec.default is spec.empty and param not in given:
             given[param] = [["a", "SVC"]] if param == "estimators" else "SVC"
-    problems = catalog.check(job(estimator={"$type": name, **given}, scoring="accuracy"))
+    problems = problems_of(catalog, job(estimator={"$type": name, **given}, scoring="accuracy"))
     if name == "FunctionTransformer":
         assert "any function" in problems[0].message
         return
@@ -418,14 +423,14 @@ def test_every_estimator_can_be_checked(name):
 def test_more_processes_where_the_operator_allows():
     spec = job(estimator={"$type": "RandomForestClassifier", "n_jobs": 4},
                search={"space": {"max_depth": [3]}})  # fmt: skip
-    [problem] = catalog.check(spec)
+    [problem] = problems_of(catalog, spec)
     assert problem.where == "estimator.n_jobs"
-    assert catalog.check(spec, Limits(n_jobs=4)) == []
+    assert problems_of(catalog, spec, Limits(n_jobs=4)) == []
 
 
 def test_every_scorer_can_be_named():
     scorers = get_scorer_names()
-    assert catalog.check(job(scoring=list(scorers), refit="accuracy")) == []
+    assert problems_of(catalog, job(scoring=list(scorers), refit="accuracy")) == []
 
 
 def test_scikit_learns_rules_have_the_form_that_is_read():

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.job import JobSpec, json_schema, with_seeds
+from schemas.editor import json_schema
+from schemas.job import JobSpec, with_seeds
 
 MINIMAL = {
     "name": "job",

@@ -1,0 +1,227 @@
+"""The spool: files come in whole, are taken exactly once, and none is lost."""
+
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.settings import Settings
+from service import spool
+from service.spool import Admitted, AlreadyWaiting, Intake, Refused
+from service.store import Store
+
+GOOD = b'{"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1, 2]}}}'
+
+
+@pytest.fixture
+def place(tmp_path):
+    spool.make_directories(tmp_path / "spool")
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def store(place):
+    store = Store(place / "foldq.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def intake(place, store):
+    return Intake(Settings.load(place), store)
+
+
+def take_all(intake, now=0.0):
+    intake.ready(now)
+    return [intake.take(name) for name in intake.ready(now + 0.2)]
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+class TestWhatIsTaken:
+    def test_a_file_is_taken_once_it_stayed_the_same_over_two_scans(self, place, intake):
+        file = place / "incoming" / "job.json"
+        file.write_bytes(GOOD[:20])
+        assert intake.ready(0.0) == []
+        file.write_bytes(GOOD)  # still being copied
+        assert intake.ready(0.2) == []
+        assert intake.ready(0.4) == ["job.json"]
+
+    @pytest.mark.parametrize("name", [".job.json", "job.json.tmp", "job.json.part", "job.json~"])
+    def test_unfinished_files_are_left_alone(self, place, intake, name):
+        (place / "incoming" / name).write_bytes(GOOD)
+        assert take_all(intake) == []
+        assert names(place / "incoming") == [name]
+
+    def test_a_file_from_the_future_is_taken_like_any_other(self, place, intake):
+        file = place / "incoming" / "job.json"
+        file.write_bytes(GOOD)
+        os.utime(file, (4e9, 4e9))
+        assert [type(taken) for taken in take_all(intake)] == [Admitted]
+
+    def test_a_name_that_is_no_text_is_taken_too(self, place, intake, store):
+        (place / "incoming" / os.fsdecode(b"j\xffb.json")).write_bytes(GOOD)
+        (taken,) = take_all(intake)
+        assert isinstance(taken, Admitted)
+        assert names(place / "accepted") == ["1-j\ufffdb.json"]
+
+    def test_a_name_of_full_length_still_fits_with_its_number(self, place, intake):
+        (place / "incoming" / ("n" * 250 + ".json")).write_bytes(
+            GOOD.replace(b"{", b'{"name": "long", ', 1)
+        )
+        (taken,) = take_all(intake)
+        assert isinstance(taken, Admitted)
+        (name,) = names(place / "accepted")
+        assert len(name) == 255
+
+    def test_a_hard_linked_file_is_refused_after_a_while(self, place, intake):
+        (place / "incoming" / "job.json").write_bytes(GOOD)
+        os.link(place / "incoming" / "job.json", place / "elsewhere.json")
+        intake.ready(0.0)
+        assert intake.ready(0.2) == [], "a submission has two links for an instant"
+        assert intake.ready(6.0) == ["job.json"]
+        refused = intake.take("job.json")
+        assert isinstance(refused, Refused)
+        assert "hard link" in refused.problems[0].message
+
+
+class TestAdmission:
+    def test_the_job_is_recorded_with_its_bytes_and_the_file_moves(self, place, intake, store):
+        (place / "incoming" / "job.json").write_bytes(GOOD)
+        (taken,) = take_all(intake)
+        assert taken.admission.is_new
+        row = store.connection.execute("SELECT name, file_bytes, state FROM job").fetchone()
+        assert row == ("job", GOOD, "queued")
+        assert names(place / "incoming") == []
+        assert names(place / "accepted") == ["1-job.json"]
+        assert (place / "accepted" / "1-job.json").read_bytes() == GOOD
+
+    def test_a_crash_between_commit_and_move_only_leaves_the_move_to_do(
+        self, place, intake, store, monkeypatch
+    ):
+        (place / "incoming" / "job.json").write_bytes(GOOD)
+
+        def crash(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pathlib.Path.replace", crash)
+            with pytest.raises(KeyboardInterrupt):
+                take_all(intake)
+        assert names(place / "incoming") == ["job.json"]
+        again = Intake(Settings.load(place), store)
+        (taken,) = take_all(again)
+        assert (taken.admission.job_id, taken.admission.is_new) == (1, False)
+        assert store.connection.execute("SELECT count(*) FROM job").fetchone() == (1,)
+        assert names(place / "accepted") == ["1-job.json"]
+
+    def test_the_same_content_under_another_name_is_a_new_job_that_knows_its_twin(
+        self, place, intake, store
+    ):
+        for name in ("one.json", "two.json"):
+            (place / "incoming" / name).write_bytes(GOOD)
+            (taken,) = take_all(intake)
+        assert (taken.admission.job_id, taken.admission.same_content_as) == (2, 1)
+
+    def test_seeds_that_are_missing_are_drawn_and_recorded(self, place, intake, store):
+        job = json.loads(GOOD)
+        job["search"] = {"strategy": "random", "space": {"C": {"$uniform": [0, 1]}}}
+        job["cv"] = {"$type": "ShuffleSplit", "n_splits": 3}
+        (place / "incoming" / "job.json").write_text(json.dumps(job))
+        take_all(intake)
+        (spec,) = store.connection.execute("SELECT spec FROM job").fetchone()
+        spec = json.loads(spec)
+        assert isinstance(spec["search"]["seed"], int)
+        assert isinstance(spec["cv"]["random_state"], int)
+
+
+class TestRefusal:
+    def test_the_reasons_are_written_before_the_file_moves(self, place, intake, monkeypatch):
+        (place / "incoming" / "bad.json").write_bytes(b"{}")
+
+        def crash(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("pathlib.Path.rename", crash)
+            with pytest.raises(KeyboardInterrupt):
+                take_all(intake)
+        assert names(place / "rejected") == ["bad.json.error.json"]
+        assert isinstance(intake.take("bad.json"), Refused)
+        assert names(place / "rejected") == ["bad.json", "bad.json.error.json"]
+
+    def test_two_refused_files_of_one_name_are_both_kept(self, place, intake):
+        for content in (b"{}", b"[]"):
+            (place / "incoming" / "bad.json").write_bytes(content)
+            take_all(intake)
+        rejected = place / "rejected"
+        assert names(rejected) == [
+            "bad-2.json", "bad-2.json.error.json", "bad.json", "bad.json.error.json",
+        ]  # fmt: skip
+        assert (rejected / "bad.json").read_bytes() == b"{}"
+        assert (rejected / "bad-2.json").read_bytes() == b"[]"
+
+    def test_a_check_that_itself_breaks_refuses_the_file_and_nothing_else(
+        self, place, intake, monkeypatch
+    ):
+        def broken(*_):
+            raise ZeroDivisionError("a defect")
+
+        monkeypatch.setattr("service.jobfile.examine", broken)
+        (place / "incoming" / "job.json").write_bytes(GOOD)
+        (taken,) = take_all(intake)
+        assert "ZeroDivisionError" in taken.problems[0].message
+
+    def test_files_are_for_their_owner_only(self, place, intake):
+        (place / "incoming" / "bad.json").write_bytes(b"{}")
+        take_all(intake)
+        report = place / "rejected" / "bad.json.error.json"
+        assert stat.S_IMODE(report.stat().st_mode) == 0o600
+        for name in spool.DIRECTORIES:
+            assert stat.S_IMODE((place / name).stat().st_mode) == 0o700
+
+
+class TestSubmit:
+    def test_a_waiting_file_is_never_overwritten(self, place):
+        spool.submit(place, GOOD, "job.json")
+        assert spool.submit(place, GOOD, "job.json") == place / "incoming" / "job.json"
+        with pytest.raises(AlreadyWaiting):
+            spool.submit(place, b"{}", "job.json")
+        assert names(place / "incoming") == ["job.json"]
+        assert (place / "incoming" / "job.json").read_bytes() == GOOD
+
+    def test_of_many_writers_of_one_name_one_wins_and_the_others_are_told(self, place):
+        def hand_in(n):
+            try:
+                spool.submit(place, b"%d" % n, "job.json")
+            except AlreadyWaiting:
+                return "told"
+            return n
+
+        with ThreadPoolExecutor(8) as pool:
+            outcomes = list(pool.map(hand_in, range(40)))
+        winners = [outcome for outcome in outcomes if outcome != "told"]
+        assert len(winners) == 1
+        assert (place / "incoming" / "job.json").read_bytes() == b"%d" % winners[0]
+
+    def test_submissions_of_several_writers_all_become_jobs(self, place, intake, store):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: spool.submit(place, GOOD, f"job-{n}.json"), range(40)))
+        taken = take_all(intake)
+        assert len(taken) == 40
+        assert {t.admission.job_id for t in taken} == set(range(1, 41))
+        assert names(place / "incoming") == []
+
+
+def test_the_moment_of_admission_is_utc(place, intake, store):
+    before = datetime.now(UTC)
+    (place / "incoming" / "job.json").write_bytes(GOOD)
+    take_all(intake)
+    (at,) = store.connection.execute("SELECT submitted_at FROM job").fetchone()
+    assert at.endswith("Z")
+    assert before.replace(microsecond=0) <= datetime.fromisoformat(at) <= datetime.now(UTC)
