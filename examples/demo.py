@@ -106,7 +106,7 @@ def make_room(spool: Path, *, replace: bool) -> None:
                 f"Let it finish, or stop it: kill {held.pid}"
             )
         shutil.rmtree(spool)
-    spool.mkdir(parents=True)
+    spool.mkdir(mode=0o700, parents=True)
 
 
 @contextmanager

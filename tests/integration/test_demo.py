@@ -69,10 +69,8 @@ print((model.predict(table) == table["rescued"]).mean() > 0.75)
 
 def test_ctrl_c_leaves_nothing_running(newcomer):
     demo = start_demo(newcomer)
-    log = newcomer.spool / "logs" / "foldq.log"
-    newcomer.wait_until(
-        lambda: log.exists() and "joined" in log.read_text(), "an engine is there", STARTED_WITHIN
-    )
+    started = newcomer.spool / "cluster" / "processes.json"
+    newcomer.wait_until(started.exists, "the cluster is being started", STARTED_WITHIN)
     demo.send_signal(signal.SIGINT)
     told, _ = demo.communicate(timeout=STOPPED_WITHIN)
     assert demo.returncode == 130
