@@ -148,9 +148,10 @@ class SearchSpec(Part):
     @model_validator(mode="before")
     @classmethod
     def _fill_defaults(cls, given: object) -> object:
-        if not isinstance(given, dict) or given.get("strategy", "grid") not in _OPTIONS:
+        strategy = given.get("strategy", "grid") if isinstance(given, dict) else None
+        if not isinstance(given, dict) or not isinstance(strategy, str):
             return given  # the fields say what is wrong
-        options = _OPTIONS[given.get("strategy", "grid")]
+        options = _OPTIONS.get(strategy, {})
         return {
             **given,
             **{name: value for name, value in options.items() if given.get(name) is None},

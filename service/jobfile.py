@@ -6,15 +6,13 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import ValidationError
-
-from schemas.explain import explain
-from schemas.job import BRANCHES, MODELS, JobSpec
+from schemas.form import Form, read_form
+from schemas.job import JobSpec
 from schemas.problems import InvalidJob, Problem, nearest, shown
 from schemas.settings import Limits, Settings
 from service.yamltext import MAX_DEPTH, MAX_VALUES, read_yaml
@@ -95,20 +93,33 @@ def parse(data: bytes, name: str, max_bytes: int = _MAX_BYTES) -> JobSpec:
     InvalidJob
         Lists every problem of the form at once.
     """
-    return _parse(data, name, max_bytes)[0]
+    form, lines = _read_form(data, name, max_bytes)
+    if form.problems:
+        raise InvalidJob(_in_file_order(form.problems, lines)[:MAX_PROBLEMS])
+    return form.job
 
 
-def check(spec: JobSpec, settings: Settings) -> list[Problem]:
-    """Return what is wrong with the names and values of a job; warnings included."""
+def check(
+    spec: JobSpec, settings: Settings, unsound: Collection[str] = frozenset()
+) -> list[Problem]:
+    """Return what is wrong with the names and values of a job; warnings included.
+
+    Parameters
+    ----------
+    unsound : collection of str
+        Fields whose form is broken already, as in `Form`: they are not looked at.
+    """
     # Importing scikit-learn takes a while: only when there is something to ask it.
     from workers.catalog import Catalog
     from workers.jobcheck import job_problems
 
-    return job_problems(Catalog(settings.catalog.estimators), spec, settings.limits)
+    return job_problems(Catalog(settings.catalog.estimators), spec, settings.limits, unsound)
 
 
 def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[Problem]]:
     """Parse and check in one go, with the line of each problem where the format tells it.
+
+    What is wrong with the form of one part keeps no other part from being checked.
 
     Returns
     -------
@@ -119,16 +130,19 @@ def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[P
     Raises
     ------
     InvalidJob
-        Lists every problem at once, the warnings included.
+        Lists every problem at once, the warnings included, in the order of the file.
     """
-    spec, lines = _parse(data, name, settings.limits.file_bytes)
-    problems = _with_lines(check(spec, settings), lines)
+    form, lines = _read_form(data, name, settings.limits.file_bytes)
+    told = {problem.where for problem in form.problems}
+    # What has the wrong form has no meaning yet.
+    found = [p for p in check(form.job, settings, form.unsound) if p.where not in told]
+    problems = _in_file_order([*form.problems, *found], lines)
     if any(problem.is_error for problem in problems):
         raise InvalidJob(problems[:MAX_PROBLEMS])
-    return spec, problems
+    return form.job, problems
 
 
-def _parse(data: bytes, name: str, max_bytes: int) -> tuple[JobSpec, dict[str, int]]:
+def _read_form(data: bytes, name: str, max_bytes: int) -> tuple[Form, dict[str, int]]:
     _check_size(data, max_bytes)
     document, lines = _read(data, PurePath(name).suffix.lower())
     if not isinstance(document, dict):
@@ -140,11 +154,7 @@ def _parse(data: bytes, name: str, max_bytes: int) -> tuple[JobSpec, dict[str, i
     if odd := [key for key in document if not isinstance(key, str)]:
         raise _refused("The keys of a job file are words.", given=shown(odd[0]))
     document.setdefault("name", PurePath(name).stem)
-    try:
-        return JobSpec.model_validate(document), lines
-    except ValidationError as error:
-        problems = _with_lines(explain(error, MODELS, BRANCHES), lines)
-        raise InvalidJob(problems[:MAX_PROBLEMS]) from None
+    return read_form(document), lines
 
 
 def _check_size(data: bytes, max_bytes: int) -> None:
@@ -281,14 +291,15 @@ def _too_deep() -> InvalidJob:
     return _refused(f"The file is nested more than {MAX_DEPTH} deep.")
 
 
-def _with_lines(problems: Iterable[Problem], lines: dict[str, int]) -> list[Problem]:
-    """Return the problems with the line of their place, or of what it lies in."""
-    return [
+def _in_file_order(problems: Iterable[Problem], lines: dict[str, int]) -> list[Problem]:
+    """Return the problems with the line of their place, or of what it lies in, by that line."""
+    placed = [
         replace(problem, line=line)
         if problem.line is None and (line := _line(problem.where, lines)) is not None
         else problem
         for problem in problems
     ]
+    return sorted(placed, key=lambda problem: problem.line or 0)
 
 
 def _line(where: str, lines: dict[str, int]) -> int | None:

@@ -1,7 +1,7 @@
 """Check what the names and values of a job mean, as far as that needs no data to be seen."""
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast
 
 from pydantic import JsonValue
@@ -18,7 +18,7 @@ from workers.objectcheck import (
     parameters_of,
     unknown_parameter,
 )
-from workers.spacecheck import space_problems
+from workers.spacecheck import resource_problems, space_problems
 
 #: Splitters that keep the samples of a group together, and so need to be told the groups.
 GROUP_SPLITTERS = frozenset(
@@ -29,24 +29,47 @@ GROUP_SPLITTERS = frozenset(
 )  # fmt: skip
 
 
-def job_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> list[Problem]:
+def job_problems(
+    catalog: Catalog, spec: JobSpec, limits: Limits, unsound: Collection[str] = frozenset()
+) -> list[Problem]:
     """Return every problem that needs no data to be seen.
 
     Parameters
     ----------
     limits : Limits
         How much a job may ask for.
+    unsound : collection of str
+        Fields whose form is broken, as in `schemas.form.Form`: what needs them is not checked.
     """
-    problems = [*_data_problems(catalog, spec, limits)]
-    estimator, found = _estimator(catalog, spec, limits)
-    problems += found
-    problems += _size_problems(spec, limits)
-    if estimator is not None:
+
+    def sound(*fields: str) -> bool:
+        return not any(field in unsound for field in fields)
+
+    problems: list[Problem] = []
+    estimator = None
+    if sound("data"):
+        problems += _data_problems(catalog, spec, limits)
+    if sound("estimator"):
+        estimator, found = _estimator(catalog, spec, limits)
+        problems += found
+    if sound("search"):
+        problems += _candidate_problems(spec, limits)
+    if sound("search", "cv"):
+        problems += _fit_problems(spec, limits)
+    if estimator is not None and sound("search.space"):
         problems += space_problems(catalog, spec.search, estimator, limits)
+    if estimator is not None and sound("search"):
+        problems += resource_problems(spec.search, estimator, limits)
+    if estimator is not None and sound("scoring"):
         problems += _score_problems(spec, estimator)
-    problems += _cv_problems(catalog, spec, limits)
-    problems += _scoring_problems(spec)
-    problems += _retry_problems(spec)
+    if sound("cv"):
+        problems += _cv_problems(catalog, spec, limits)
+    if sound("cv", "data"):
+        problems += _group_problems(spec)
+    if sound("scoring"):
+        problems += _scoring_problems(spec)
+    if sound("retry"):
+        problems += _retry_problems(spec)
     return problems
 
 
@@ -57,14 +80,15 @@ def _estimator(catalog: Catalog, spec: JobSpec, limits: Limits) -> tuple[Any, li
     if name in names.TYPES.keys() - catalog.estimator_names:
         valid = catalog.estimator_names
         return None, list(not_an_estimator(spelled, "estimator", valid))
-    return checker.built(spelled, "estimator"), checker.problems
+    estimator = checker.built(spelled, "estimator")
+    if estimator is not None and not hasattr(estimator, "fit"):
+        checker.problems.append(Problem("estimator", f"{name} cannot be fitted.", given=name))
+    return estimator, checker.problems
 
 
-def _size_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:
+def _candidate_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:
     n_candidates = spec.search.n_first_candidates
-    if n_candidates is None:
-        return
-    if n_candidates > limits.candidates:
+    if n_candidates is not None and n_candidates > limits.candidates:
         yield Problem(
             "search.space" if spec.search.strategy != "random" else "search.n_iter",
             f"The search has {n_candidates:,} candidates, more than the {limits.candidates:,} "
@@ -73,7 +97,13 @@ def _size_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:
             expected=f"at most {limits.candidates:,}",
             hint="Try fewer values, or strategy: random with n_iter.",
         )
-    elif isinstance(spec.cv, int) and n_candidates * spec.cv > limits.fits:
+
+
+def _fit_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:
+    n_candidates = spec.search.n_first_candidates
+    if n_candidates is None or n_candidates > limits.candidates:  # told already
+        return
+    if isinstance(spec.cv, int) and n_candidates * spec.cv > limits.fits:
         yield Problem(
             "search",
             f"{n_candidates:,} candidates on {spec.cv:,} splits are more than the "
@@ -83,13 +113,10 @@ def _size_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:
 
 
 def _score_problems(spec: JobSpec, estimator: Any) -> Iterator[Problem]:
-    name = type(estimator).__name__
-    if not hasattr(estimator, "fit"):
-        yield Problem("estimator", f"{name} cannot be fitted.", given=name)
-    elif spec.scoring is None and not hasattr(estimator, "score"):
+    if spec.scoring is None and hasattr(estimator, "fit") and not hasattr(estimator, "score"):
         yield Problem(
             "scoring",
-            f"{name} has no score of its own.",
+            f"{type(estimator).__name__} has no score of its own.",
             hint="Name a scorer, for example scoring: accuracy.",
         )
 
@@ -138,6 +165,10 @@ def _cv_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[Pr
     yield from checker.problems
     if splitter is not None:
         yield from _split_number_problems(spelled, splitter)
+
+
+def _group_problems(spec: JobSpec) -> Iterator[Problem]:
+    name = spec.cv["$type"] if isinstance(spec.cv, dict) else spec.cv
     if name in GROUP_SPLITTERS and not (isinstance(spec.data, FileData) and spec.data.groups):
         hint = (
             "Name the column of groups in data.groups."

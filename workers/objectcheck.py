@@ -138,8 +138,10 @@ class ObjectChecker:
         if len(self.problems) > n_before:
             return False
         self.visit(value, where)
-        if param in NAMED_LISTS and len(self.problems) == n_before:
-            self.problems += _named_list_problems(param, value, where, self.catalog.estimator_names)
+        if param in NAMED_LISTS:
+            told = {problem.where for problem in self.problems[n_before:]}
+            found = _named_list_problems(param, value, where, self.catalog.estimator_names)
+            self.problems += [problem for problem in found if problem.where not in told]
         if len(self.problems) == n_before and (
             broken := self.broken_rule(owner, owner_name, param, value, where)
         ):
@@ -218,7 +220,7 @@ def _named_list_problems(
             yield Problem(place, "Two steps have the same name.", given=shown(name))
         seen.add(name)
         if estimator is not None and estimator not in PLACEHOLDERS:
-            yield from not_an_estimator(estimator, place, valid)
+            yield from not_an_estimator(estimator, f"{place}[1]", valid)
 
 
 def not_an_estimator(value: JsonValue, where: str, valid: Collection[str]) -> Iterator[Problem]:

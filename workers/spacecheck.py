@@ -22,7 +22,7 @@ LOOKED_AT = 1_000
 def space_problems(
     catalog: Catalog, search: SearchSpec, estimator: Any, limits: Limits
 ) -> list[Problem]:
-    """Return what is wrong with the search space and what else names the estimator's parameters.
+    """Return what is wrong with the search space; of the search, only the space is looked at.
 
     A value that scikit-learn refuses is a warning as long as another value of the parameter is
     fine: the candidate fails and is scored `error_score`, as in `GridSearchCV`.
@@ -36,7 +36,6 @@ def space_problems(
     for i, space in enumerate(search.spaces):
         where = "search.space" if isinstance(search.space, dict) else f"search.space[{i}]"
         problems += _SpaceChecker(catalog, space, estimator, limits).check(where)
-    problems += _resource_problems(search, estimator, limits)
     return problems
 
 
@@ -252,7 +251,7 @@ def _graded(broken: list[Problem], *, all_broken: bool, where: str) -> Iterator[
         )
 
 
-def _resource_problems(search: SearchSpec, estimator: Any, limits: Limits) -> Iterator[Problem]:
+def resource_problems(search: SearchSpec, estimator: Any, limits: Limits) -> Iterator[Problem]:
     """Yield what is wrong with the resource of a halving search."""
     resource = search.resource
     if resource is None or resource == "n_samples":

@@ -117,6 +117,71 @@ class TestYaml:
         assert svc[1]["class_weight"] == {"$dict": [[0, 1.5], [1, 2]]}
 
 
+BROKEN = b"""\
+data: {loader: digitz}
+estimator:
+  $type: Pipeline
+  steps:
+    - [scale, StandardScalr]
+    - [svc, {$type: SVC, kernal: rbf}]
+search:
+  strategy: gird
+  space:
+    svc__C: {$logspce: [-2, 3, 6]}
+cv: 1
+scoring: acuracy
+retry: {attempts: 3, on: [OSError]}
+"""
+
+
+class TestAllAtOnce:
+    """A slip in the form of one part does not hide what is wrong with the others."""
+
+    def test_form_and_meaning_in_the_order_of_the_file(self):
+        told = [(p.line, p.where, p.nearest) for p in _problems(BROKEN, "a.yaml")]
+        assert told == [
+            (1, "data.loader", "digits"),
+            (5, "estimator.steps[0][1]", "StandardScaler"),
+            (6, "estimator.steps[1][1].kernal", "kernel"),
+            (8, "search.strategy", "grid"),
+            (10, "search.space.svc__C.$logspce", "$logspace"),
+            (11, "cv", None),
+            (12, "scoring", "accuracy"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("more", "places"),
+        [
+            # Nothing but what stands in the file: no default is blamed for a broken field.
+            ({"cv": 1}, ["cv"]),
+            ({"data": None}, ["data"]),
+            ({"data": 3, "cv": "GroupKFold"}, ["data"]),
+            ({"estimator": 3}, ["estimator"]),
+            ({"estimator": {"$type": "DBSCAN"}, "search": {"space": {"eps": [1.0]}},
+              "scorring": "accuracy"}, ["scorring"]),
+            ({"cv": 1, "scoring": ["accuracy", "f1_macro"]}, ["cv", "refit"]),
+            ({"priority": "x", "estimator": {"$type": "SVC", "memory": "m"}},
+             ["priority", "estimator.memory"]),
+            # The space is looked at even when the rest of the search is broken.
+            ({"search": {"n_itr": 3, "space": {"gama": [1]}}},
+             ["search.n_itr", "search.space.gama"]),
+            ({"search": {"space": {"C": {"$uniform": [0, 1]}, "gama": [1]}}},
+             ["search.space.C", "search.space.gama"]),
+            ({"search": {"strategy": "halving_grid", "space": {"C": [1]}},
+              "scoring": ["acuracy", "f1_macro"]}, ["scoring", "scoring[0]"]),
+        ],
+    )  # fmt: skip
+    def test_nothing_is_made_up_and_nothing_told_twice(self, more, places):
+        good = {"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1]}}}
+        problems = _problems(json.dumps(good | more).encode(), "a.json")
+        assert [p.where for p in problems] == places
+
+    def test_a_missing_part_hides_no_other(self):
+        assert [p.where for p in _problems(b"estimator: SVCC\ncv: 3\n", "a.yaml")] == [
+            "data", "search", "estimator",
+        ]  # fmt: skip
+
+
 def _problems(data, name):
     try:
         return examine(data, name, Settings.load("no-such-spool"))[1]
