@@ -166,7 +166,7 @@ def text(data: Path) -> Any:
               - [words, {$type: CountVectorizer, binary: true}, text]
               - [size, MinMaxScaler, [length]]
         - [model, {$type: MultinomialNB}]
-    search: {space: {model__alpha: [0.1, 1.0], columns__words__min_df: [1, 0.1],
+    search: {space: {model__alpha: [0.1, 1.0], columns__words__min_df: [0.1],
              columns__size: [drop, MinMaxScaler], columns__words__stop_words: [null, english]}}
     cv: 3
 """)
@@ -182,7 +182,7 @@ def text_beside_a_number(data: Path) -> Any:
         Pipeline([("columns", columns), ("model", MultinomialNB())]),
         {
             "model__alpha": [0.1, 1.0],
-            "columns__words__min_df": [1, 0.1],
+            "columns__words__min_df": [0.1],
             "columns__size": ["drop", MinMaxScaler()],
             "columns__words__stop_words": [None, "english"],
         },

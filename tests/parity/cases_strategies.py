@@ -261,13 +261,13 @@ def halving_grid_on_trees(data: Path) -> Any:
       min_resources: 60
       max_resources: 240
       aggressive_elimination: true
-      space: {n_neighbors: {$range: [1, 17]}, weights: [uniform, distance]}
+      space: {n_neighbors: {$range: [1, 9]}, weights: [uniform, distance]}
     cv: {$type: StratifiedKFold, n_splits: 3, shuffle: true, random_state: 1}
 """)
 def halving_grid_with_aggressive_elimination(data: Path) -> Any:
     search = HalvingGridSearchCV(
         KNeighborsClassifier(),
-        {"n_neighbors": range(1, 17), "weights": ["uniform", "distance"]},
+        {"n_neighbors": range(1, 9), "weights": ["uniform", "distance"]},
         random_state=12,
         factor=2,
         min_resources=60,
@@ -306,7 +306,7 @@ def halving_grid_with_a_broken_factor(data: Path) -> Any:
 
 
 @CASES.case("""
-    data: {loader: breast_cancer}
+    data: {make: moons, params: {n_samples: 200, noise: 0.4, random_state: 3}}
     estimator: {$type: Pipeline, steps: [[scale, StandardScaler], [model, GaussianNB]]}
     search:
       strategy: halving_random
@@ -324,7 +324,7 @@ def halving_random_that_draws_by_the_data(data: Path) -> Any:
         scoring="roc_auc",
         return_train_score=False,
     )
-    return search.fit(*load_breast_cancer(return_X_y=True))
+    return search.fit(*make_moons(200, noise=0.4, random_state=3))
 
 
 @CASES.case("""
@@ -411,14 +411,14 @@ def halving_grid_with_failing_candidates(data: Path) -> Any:
     data: {make: regression, params: {n_samples: 20, n_features: 2, random_state: 0}}
     estimator: {$type: DummyRegressor, strategy: quantile}
     search: {space: {quantile: {$linspace: [0, 1, 1000]}}}
-    cv: 2
+    cv: {$type: ShuffleSplit, n_splits: 1, random_state: 0}
     scoring: neg_mean_absolute_error
 """)
 def grid_of_a_thousand(data: Path) -> Any:
     search = GridSearchCV(
         DummyRegressor(strategy="quantile"),
         {"quantile": np.linspace(0, 1, 1000)},
-        cv=2,
+        cv=ShuffleSplit(1, random_state=0),
         scoring="neg_mean_absolute_error",
     )
     return search.fit(*make_regression(20, 2, random_state=0))
