@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from service import lock
-from service.terminal import score, value_text
+from service.commands.terminal import score, value_text
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDQ = Path(sys.executable).with_name("foldq")

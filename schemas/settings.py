@@ -91,10 +91,6 @@ class ClusterSettings(_Section):
     cluster_id: str | None = Field(
         default=None, description="Id of a running cluster, within its profile."
     )
-    engines: str | None = Field(
-        default=None,
-        description="Launcher class that starts the engines: slurm, ssh, mpi, pbs, or a full name.",
-    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -102,7 +98,6 @@ class ClusterSettings(_Section):
         named = {
             "connection_file": self.connection_file is not None,
             "profile or cluster_id": joins,
-            "engines": self.engines is not None,
         }
         if sum(named.values()) > 1:
             raise complaint(
@@ -110,8 +105,8 @@ class ClusterSettings(_Section):
                     "",
                     "Engines come from one source only.",
                     given=" and ".join(name for name, given in named.items() if given),
-                    hint="connection_file, or profile and cluster_id, join a running cluster; "
-                    "engines starts one.",
+                    hint="connection_file says where the controller is; so do profile and "
+                    "cluster_id.",
                 )
             )
         return self

@@ -1,6 +1,6 @@
 """The command `foldq`: its sections, and what it says when something goes wrong.
 
-What each command does stands in `commands_run`, `commands_look` and `commands_steer`. They import
+What each command does stands in `service/commands/`. They import
 what they need when they run, so that `foldq --help` is there at once.
 """
 
@@ -13,32 +13,32 @@ import typer
 from typer.core import TyperGroup
 
 from schemas import __version__
-from service import commands_look, commands_run, commands_steer
-from service.options import Spool
-from service.terminal import ExitCode, stop
+from service.commands import look, run, steer
+from service.commands.options import Spool
+from service.commands.terminal import ExitCode, stop
 
 SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run searches": (
-        commands_run.serve,
-        commands_run.run,
-        commands_run.submit,
-        commands_run.validate,
+        run.serve,
+        run.run,
+        run.submit,
+        run.validate,
     ),
     "Look": (
-        commands_look.status,
-        commands_look.watch,
-        commands_look.show,
-        commands_look.results,
-        commands_look.history,
-        commands_look.engines,
+        look.status,
+        look.watch,
+        look.show,
+        look.results,
+        look.history,
+        look.engines,
     ),
     "Steer": (
-        commands_steer.cancel,
-        commands_steer.pause,
-        commands_steer.resume,
-        commands_steer.retry,
+        steer.cancel,
+        steer.pause,
+        steer.resume,
+        steer.retry,
     ),
-    "Other": (commands_look.schema,),
+    "Other": (look.schema,),
 }
 
 
@@ -74,9 +74,9 @@ def _explain(error: Exception) -> None:
     """End the command with a sentence, if the error is one that a user can bring about."""
     from schemas.problems import InvalidJob
     from schemas.settings import InvalidSettings
+    from service.commands.watching import Unserved
     from service.lock import SpoolHeld
     from service.records import NoRecords, NoSuchJob
-    from service.watching import Unserved
 
     match error:
         case NoSuchJob():

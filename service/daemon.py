@@ -6,9 +6,11 @@ moment at which the process ends, the records tell how to go on.
 """
 
 import heapq
+import importlib
 import logging
 import queue
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +36,7 @@ from service.engines import (
     Welcomed,
 )
 from service.exports import write_results
+from service.layout import make_directories
 from service.logs import start_logging
 from service.policy import Policy
 from service.records import find_job
@@ -107,7 +110,7 @@ def serve(settings: Settings, *, until_idle: bool = False) -> None:
     service.lock.SpoolHeld
         If another scheduler holds the spool.
     """
-    spool.make_directories(settings.spool)
+    make_directories(settings.spool)
     with ExitStack() as stack:
         stack.enter_context(lock.hold(settings.spool))
         start_logging(settings.spool / "logs")
@@ -116,6 +119,12 @@ def serve(settings: Settings, *, until_idle: bool = False) -> None:
         daemon = Daemon(settings, store)
         stack.callback(daemon.close)
         daemon.run(until_idle=until_idle)
+
+
+def _warm_up() -> None:
+    """Import what the first job file needs, while the loop can already take in other things."""
+    importlib.import_module("sklearn.model_selection")
+    importlib.import_module("workers.jobcheck")
 
 
 class Daemon:
@@ -148,6 +157,7 @@ class Daemon:
         if n_tasks:
             log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
         self._engines.start()
+        threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         log.info("ready: drop job files into %s", self._settings.spool / "incoming")
         self._turn(self._admission(job_id) for job_id in self._store.unfinished_jobs())
         next_scan = next_look = 0.0
@@ -300,7 +310,8 @@ class Daemon:
                         job_id=admission.job_id,
                     )
                 case spool.Refused(shown, problems):
-                    log.warning("%s refused: %s", shown, "; ".join(map(str, problems)))
+                    more = f" … and {len(problems) - 1} more" if len(problems) > 1 else ""
+                    log.warning("%s refused: %s%s", shown, problems[0], more)
             if time.monotonic() - now > ADMISSION_SECONDS:
                 return
 

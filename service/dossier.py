@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from pydantic import JsonValue
-from workers.catalog import Catalog
 
 from schemas.job import JobSpec
 from schemas.lifecycle import TaskKind
@@ -22,6 +21,7 @@ from schemas.task import (
 )
 from service.stimuli import Batch
 from service.store import Store
+from workers.catalog import Catalog
 
 
 @dataclass(frozen=True)

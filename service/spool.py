@@ -20,16 +20,12 @@ from schemas.job import with_seeds
 from schemas.problems import InvalidJob, Problem
 from schemas.settings import Settings
 from service import jobfile, jsontext
-from service.incoming import is_meant
+from service.layout import REPORT_SUFFIX, is_meant, make_directories
 from service.store import Admission, Store
-from workers.atomic import create, make_private, replacing, sync_directory
+from workers.atomic import create, replacing, sync_directory
 from workers.catalog import Catalog
 
 log = logging.getLogger("foldq.spool")
-
-DIRECTORIES = (
-    "incoming", "accepted", "rejected", "control", "data", "cache", "results", "logs",
-)  # fmt: skip
 
 #: Seconds for which a file may have two links: `submit` makes it so for an instant.
 _LINK_PATIENCE = 5.0
@@ -40,12 +36,6 @@ _MAX_NAME = 255
 
 class AlreadyWaiting(FileExistsError):
     """Another file of that name waits in `incoming/`."""
-
-
-def make_directories(spool: Path) -> None:
-    """Make the spool and its directories, for their owner only."""
-    for directory in (spool, *(spool / name for name in DIRECTORIES)):
-        make_private(directory)
 
 
 def submit(spool: Path, data: bytes, name: str) -> Path:
@@ -199,13 +189,13 @@ class Intake:
 
     def _refused(self, path: Path, name: str, problems: tuple[Problem, ...]) -> Refused:
         rejected = self._spool / "rejected"
-        target = _free(rejected, _fit(name, room=len(".error.json")))
+        target = _free(rejected, _fit(name, room=len(REPORT_SUFFIX)))
         report = jsontext.document(
             file=name,
             refused_at=datetime.now(UTC).isoformat(timespec="seconds"),
             problems=[problem.to_dict() for problem in problems],
         )
-        with replacing(target.with_name(f"{target.name}.error.json")) as file:
+        with replacing(target.with_name(f"{target.name}{REPORT_SUFFIX}")) as file:
             file.write(jsontext.dumps(report, indent=2).encode() + b"\n")
         path.rename(target)
         sync_directory(rejected)

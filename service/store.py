@@ -205,7 +205,9 @@ class Store:
             first_number: int = db.execute(
                 "SELECT n_candidates FROM job WHERE id = ?", (job_id,)
             ).fetchone()[0]
-            first_id: int = db.execute("SELECT coalesce(max(id), 0) + 1 FROM candidate").fetchone()[0]
+            first_id: int = db.execute("SELECT coalesce(max(id), 0) + 1 FROM candidate").fetchone()[
+                0
+            ]
             known = self._known_folds(candidates)
             db.executemany(
                 "INSERT INTO candidate (id, job_id, number, iteration, n_resources, params,"

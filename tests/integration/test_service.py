@@ -151,10 +151,10 @@ def test_a_fold_that_kills_its_engines_is_poison_and_the_others_are_not_blamed(s
 
 
 def test_cancel_ends_a_job_at_once_and_retry_brings_it_back(service, foldq, tmp_path):
-    marks = {"times": 2, "directory": str(tmp_path)}
+    marks = {"times": 1, "directory": str(tmp_path)}
     service.drop(troublesome("sleep", params=marks), "long.json")
     job = service.wait("long", state="running")
-    service.wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "both engines sleep")
+    service.wait_until(lambda: list(tmp_path.iterdir()), "a fold that takes very long")
     told = foldq("cancel", str(job["id"]))
     assert told.returncode == 0, told.stderr
     assert service.job(job["id"])["state"] == "cancelled"
@@ -189,7 +189,7 @@ def test_a_paused_job_waits_and_goes_on(service, foldq, tmp_path):
 
 
 def test_partial_results_can_be_asked_for_while_a_job_runs(service, foldq, tmp_path):
-    marks = {"times": 2, "directory": str(tmp_path)}
+    marks = {"times": 1, "directory": str(tmp_path)}
     service.drop(troublesome("sleep", params=marks), "partial.json")
     job = service.wait("partial", state="running")
     service.wait_until(lambda: service.job(job["id"])["n_done"] >= 6, "the quick candidates")

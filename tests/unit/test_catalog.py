@@ -49,8 +49,10 @@ def problems_of(known, spec, limits=None):
 
 
 def test_the_estimators_are_scikit_learns():
-    theirs = dict(all_estimators())
-    assert set(names.ESTIMATORS) - set(theirs) == {"IterativeImputer"}
+    # Present only where some other test switched the experimental searches on.
+    experimental = {"HalvingGridSearchCV", "HalvingRandomSearchCV"}
+    theirs = {name: kind for name, kind in all_estimators() if name not in experimental}
+    assert set(names.ESTIMATORS) - set(theirs) <= {"IterativeImputer"}
     assert set(theirs) <= set(names.ESTIMATORS)
     for name, kind in theirs.items():
         assert names.listed(name) is kind

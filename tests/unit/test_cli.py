@@ -13,8 +13,9 @@ import pytest
 from fabricated import Fabricated, at
 from typer.testing import CliRunner
 
-from service import commands_steer, control, watching
+from service import control
 from service.cli import SECTIONS, app
+from service.commands import steer, watching
 from service.lock import hold
 
 GOOD = """
@@ -140,8 +141,8 @@ class TestLooking:
         )
         from rich.console import Console
 
+        from service.commands.screens import jobs_table
         from service.history import Query, find_jobs, progress
-        from service.screens import jobs_table
 
         now = watching.datetime.now(watching.UTC)
         jobs = find_jobs(records.db.conn, Query(), now)
@@ -308,6 +309,31 @@ def scheduler(spool: Path, carry_out):
             thread.join()
 
 
+class TestRefusals:
+    @pytest.fixture(autouse=True)
+    def refused(self, spool):
+        (spool / "rejected").mkdir(parents=True, exist_ok=True)
+        problem = {"where": "estimater", "message": "There is no such key.", "nearest": "estimator"}
+        report = {"file": "typo.yaml", "problems": [problem, problem]}
+        (spool / "rejected" / "typo.yaml.error.json").write_text(json.dumps(report))
+
+    def test_status_names_the_files_that_were_refused_lately(self, spool):
+        told = foldq("status").stderr
+        assert "typo.yaml was refused. estimater: There is no such key. … and 1 more" in told
+        assert "rejected/typo.yaml.error.json" in told
+        (refused,) = document(foldq("status", "--json"))["refused"]
+        assert refused["file"].endswith("rejected/typo.yaml")
+
+    def test_a_refusal_of_yesterday_is_no_news(self, spool):
+        os.utime(spool / "rejected" / "typo.yaml.error.json", (1e9, 1e9))
+        assert "refused" not in foldq("status").stderr
+
+    def test_watch_ends_with_the_code_of_an_invalid_file(self, spool):
+        result = foldq("watch")
+        assert result.exit_code == 3
+        assert "typo.yaml was refused" in result.stderr
+
+
 class TestSteering:
     def carry_out(self, spool: Path):
         def act(request: control.Request) -> None:
@@ -350,7 +376,7 @@ class TestSteering:
         assert "foldq serve" in result.stderr
 
     def test_a_scheduler_that_is_busy(self, searches, spool, monkeypatch):
-        monkeypatch.setattr(commands_steer, "PATIENCE", 0.2)
+        monkeypatch.setattr(steer, "PATIENCE", 0.2)
         (spool / "control").mkdir()
         with hold(spool):
             result = foldq("cancel", 2, "--json")

@@ -76,7 +76,7 @@ def test_the_operator_lists_estimators(spool):
         ("poll = '5 minutes'", "poll", "span of time"),
         ("[limits]\nnjobs = 1", "limits.njobs", "Did you mean n_jobs?"),
         ("[catalog.estimators]\nA = 'x y'", "catalog.estimators.A", "module.Class"),
-        ("[cluster]\nprofile = 'a'\nengines = 'slurm'", "cluster", "one source only"),
+        ("[cluster]\nprofile = 'a'\nconnection_file = 'c.json'", "cluster", "one source only"),
         ("synchronous = 'OFF'", "synchronous", "FULL"),
         ("spool = 'x'", "spool", "--spool"),
         ("a = [", "", "not valid TOML"),

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.settings import Settings
 from service import spool
+from service.layout import DIRECTORIES
 from service.spool import Admitted, AlreadyWaiting, Intake, Refused
 from service.store import Store
 
@@ -182,7 +183,7 @@ class TestRefusal:
         take_all(intake)
         report = place / "rejected" / "bad.json.error.json"
         assert stat.S_IMODE(report.stat().st_mode) == 0o600
-        for name in spool.DIRECTORIES:
+        for name in DIRECTORIES:
             assert stat.S_IMODE((place / name).stat().st_mode) == 0o700
 
 

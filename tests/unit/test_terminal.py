@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.terminal import clock, duration, params, score, value_text
+from service.commands.terminal import clock, duration, params, score, value_text
 
 
 @pytest.mark.parametrize(

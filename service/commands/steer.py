@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from schemas.lifecycle import JobState
-from service.options import AsJson, Spool, settings_of
-from service.terminal import ExitCode, print_json, stop, tell
+from service.commands.options import AsJson, Spool, settings_of
+from service.commands.terminal import ExitCode, print_json, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings

@@ -13,7 +13,7 @@ from service.records import JOB_COLUMNS, Job, NoRecords, open_records, select
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
-    from service.validation import Verdict
+    from service.commands.validation import Verdict
 
 #: How long a running scheduler may take to admit a file (seconds).
 PATIENCE = 5.0
@@ -98,10 +98,10 @@ def await_job(
     ------
     InvalidJob
         The scheduler refused the file.
-    service.watching.Unserved
+    service.commands.watching.Unserved
         `is_served` said for a few seconds that there is no scheduler.
     """
-    from service.watching import Unserved
+    from service.commands.watching import Unserved
 
     deadline = time.monotonic() + PATIENCE
     while submission.job is None:

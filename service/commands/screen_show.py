@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from service import lives
+from service.commands.screens import STATE_STYLES, plain_table
+from service.commands.terminal import clock, duration, params, score, value_text
 from service.history import time_left
 from service.records import Job, parse_time, seconds_between
-from service.screens import STATE_STYLES, plain_table
-from service.terminal import clock, duration, params, score, value_text
 
 #: Events shown before the middle of a long life is left out.
 MAX_EVENTS = 30

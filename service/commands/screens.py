@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.lifecycle import JobState
+from service.commands.terminal import clock, duration, params, score, value_text
 from service.history import Progress
 from service.lives import Engine, Load
 from service.records import Job, parse_time, seconds_between
-from service.terminal import clock, duration, params, score, value_text
 
 if TYPE_CHECKING:
     from service.lock import Holder

@@ -10,17 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.options import AsJson, JobId, Spool, settings_of
-from service.terminal import ExitCode, present, print_json, screen, stop, tell
+from service.commands.options import AsJson, JobId, Spool, settings_of
+from service.commands.terminal import (
+    ExitCode,
+    present,
+    print_json,
+    quoted,
+    screen,
+    stop,
+    tell,
+)
 
 if TYPE_CHECKING:
     import sqlite3
 
     from schemas.settings import Settings
+    from service.layout import Refusal
     from service.results import CVResults
 
 #: Jobs that have ended and still stand in `foldq status`.
 RECENT_JOBS = 5
+#: Seconds for which a refused file stands in `foldq status`; `foldq watch` looks back a minute.
+REFUSALS_SHOWN = 3600.0
+REFUSALS_WATCHED = 60.0
 #: Engines that have left and still stand in `foldq engines`.
 RECENT_ENGINES = 10
 
@@ -32,6 +44,16 @@ def records_of(settings: "Settings") -> "Iterator[sqlite3.Connection]":
 
     with open_records(settings.database_path) as records:
         yield records
+
+
+def tell_refusal(refusal: "Refusal") -> None:
+    """Say that a file was refused, why, and where the whole of it stands."""
+    first = refusal.problems[0]
+    where = f"{first['where']}: " if first.get("where") else ""
+    more = f" … and {len(refusal.problems) - 1} more" if len(refusal.problems) > 1 else ""
+    said = quoted(where + str(first["message"]))
+    tell(f"[red]✗[/] {quoted(refusal.file.name)} was refused. {said}{more}")
+    tell(f"  [dim]All of it: {quoted(refusal.report)}[/]")
 
 
 def status(
@@ -50,16 +72,18 @@ def status(
     """
     from schemas.lifecycle import FINAL_JOB_STATES, JobState
     from service import lives
+    from service.commands.screens import scheduler_line, status_screen
     from service.history import Query, find_jobs, progress
     from service.history import as_json as job_json
     from service.jsontext import document
+    from service.layout import refusals
     from service.lock import holder
     from service.records import NoRecords
-    from service.screens import scheduler_line, status_screen
 
     settings = settings_of(ctx, spool)
     held = holder(settings.spool)
     now = datetime.now(UTC)
+    refused_lately = refusals(settings.spool, now.timestamp() - REFUSALS_SHOWN)
     unfinished = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
     try:
         with records_of(settings) as records:
@@ -83,11 +107,14 @@ def status(
         if held is not None:
             scheduler |= asdict(held)
         scheduler |= {"n_engines": len(live), "n_busy": len(busy)}
-        print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs))
+        refused = [{"file": str(r.file), "problems": r.problems} for r in refused_lately]
+        print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs, refused=refused))
         return
     head = scheduler_line(held, str(settings.spool), len(live), len(busy))
     n_more = n_jobs - len(lines)
     present(status_screen(lines, head, n_more, bars=screen().is_terminal))
+    for refusal in refused_lately:
+        tell_refusal(refusal)
     if held is None:
         tell("[dim]To start a scheduler: foldq serve[/]")
 
@@ -100,21 +127,22 @@ def watch(
     """Follow a job, or all of them, until they have ended.
 
     Live on a terminal; in a pipe, a line whenever something changed. Ends with 1 if a job failed
-    or was cancelled.
+    or was cancelled, with 3 if a file was refused.
 
     For example:
       foldq watch
       foldq watch 7 && foldq results 7
     """
-    from service.incoming import has_waiting
+    from service.commands.watching import Follower
+    from service.layout import has_waiting, refusals
     from service.lock import holder
     from service.records import find_job
-    from service.watching import Follower
 
     settings = settings_of(ctx, spool)
     if job_id is not None:
         with records_of(settings) as records:
             find_job(records, job_id)
+    refused_since = datetime.now(UTC).timestamp() - REFUSALS_WATCHED
     follower = Follower(
         database=settings.database_path,
         job_ids=None if job_id is None else [job_id],
@@ -126,10 +154,15 @@ def watch(
         jobs = follower.follow()
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    if not jobs:
+    refused = refusals(settings.spool, refused_since) if job_id is None else []
+    for refusal in refused:
+        tell_refusal(refusal)
+    if not jobs and not refused:
         tell("Nothing is running or waiting. Past jobs: foldq history")
     if any(job.state in ("failed", "cancelled") for job in jobs):
         raise typer.Exit(int(ExitCode.JOB_FAILED))
+    if refused:
+        raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
 
 
 def show(
@@ -148,11 +181,11 @@ def show(
       foldq show 7 --attempts
       foldq show 7 --json | jq .lost_engines
     """
+    from service.commands.screen_show import show_screen
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.lives import life_as_json
     from service.records import find_job
-    from service.screen_show import show_screen
 
     settings = settings_of(ctx, spool)
     now = datetime.now(UTC)
@@ -197,9 +230,9 @@ def results(
       foldq results 7 --json -n 1 | jq '.rows[0].params'
     """
     from service import exports
+    from service.commands.screens import results_screen
     from service.records import find_job
     from service.results import read_folds
-    from service.screens import results_screen
 
     if as_csv + as_json + as_parquet > 1:
         stop(ExitCode.USAGE, "--csv, --json and --parquet exclude each other.", "Give one of them.")
@@ -278,11 +311,11 @@ def history(
     """
     from schemas.lifecycle import JobState
     from schemas.problems import nearest
+    from service.commands.screens import history_table
     from service.history import Query, find_jobs, parse_moment, parse_sort
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.records import Job, NoRecords
-    from service.screens import history_table
 
     now = datetime.now(UTC)
     for given in state or ():
@@ -341,9 +374,9 @@ def engines(
       foldq engines --json | jq '.engines[] | select(.left_at == null)'
     """
     from service import lives
+    from service.commands.screens import engines_table
     from service.jsontext import document
     from service.records import NoRecords
-    from service.screens import engines_table
 
     settings = settings_of(ctx, spool)
     now = datetime.now(UTC)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
+from service.commands.screens import jobs_table
+from service.commands.terminal import clock, duration, score
 from service.history import Progress, Query, find_jobs, progress
 from service.records import Job, NoRecords, open_records
-from service.screens import jobs_table
-from service.terminal import clock, duration, score
 
 if TYPE_CHECKING:
     from rich.console import Console

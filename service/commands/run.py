@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.options import AsJson, Spool, settings_of
-from service.terminal import ExitCode, present, print_json, stop, tell
+from service.commands.options import AsJson, Spool, settings_of
+from service.commands.terminal import ExitCode, present, print_json, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
+    from service.commands.submission import Submission
+    from service.commands.validation import Verdict
     from service.records import Job
-    from service.submission import Submission
-    from service.validation import Verdict
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Job files.")]
 Engines = Annotated[
@@ -38,9 +38,13 @@ def serve(
       foldq serve --spool /data/searches --engines 8
       foldq serve --until-idle
     """
+    from service.layout import make_directories
+
+    settings = settings_of(ctx, spool, engines=engines)
+    make_directories(settings.spool)  # before what follows is imported: files may come at once
     from service import daemon
 
-    daemon.serve(settings_of(ctx, spool, engines=engines), until_idle=until_idle)
+    daemon.serve(settings, until_idle=until_idle)
 
 
 def run(
@@ -62,8 +66,8 @@ def run(
       foldq run examples/digits-svc.yaml
       foldq run examples/digits-svc.yaml --engines 4 --spool /tmp/spool
     """
+    from service.commands.own_scheduler import OwnScheduler
     from service.lock import holder
-    from service.own_scheduler import OwnScheduler
 
     settings = settings_of(ctx, spool, engines=engines)
     (verdict,) = _judged([file], settings, name)
@@ -106,9 +110,9 @@ def submit(
       foldq submit examples/digits-svc.yaml
       foldq submit examples/digits-svc.yaml --as digits-again --wait
     """
+    from service.commands.submission import await_job
     from service.jsontext import document
     from service.lock import holder
-    from service.submission import await_job
 
     if name is not None and len(files) > 1:
         stop(ExitCode.USAGE, "--as names one file, but several are given.", "Submit them in turn.")
@@ -148,8 +152,8 @@ def validate(
       foldq validate examples/*.yaml
       foldq validate --no-data job.yaml --json | jq '.files[0].problems'
     """
+    from service.commands.validation import judge, verdict_screen
     from service.jsontext import document
-    from service.validation import judge, verdict_screen
 
     settings = settings_of(ctx, spool)
     verdicts = []
@@ -166,9 +170,9 @@ def validate(
 
 def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[Verdict]":
     """Check the files as `validate --no-data` does; end the command if one is invalid."""
-    from service.submission import name_in_spool
-    from service.terminal import messages
-    from service.validation import judge, verdict_screen
+    from service.commands.submission import name_in_spool
+    from service.commands.terminal import messages
+    from service.commands.validation import judge, verdict_screen
 
     verdicts = [judge(file, settings, name=name_in_spool(file, name), data=False) for file in files]
     invalid = [verdict for verdict in verdicts if not verdict.is_valid]
@@ -181,8 +185,8 @@ def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[
 
 
 def _handed_in(settings: "Settings", verdict: "Verdict", name: str | None) -> "Submission":
+    from service.commands.submission import hand_in
     from service.spool import AlreadyWaiting
-    from service.submission import hand_in
 
     try:
         return hand_in(settings, verdict, name)
@@ -206,11 +210,11 @@ def _tell_submission(settings: "Settings", submission: "Submission") -> None:
 
 def _follow(settings: "Settings", submission: "Submission", scheduler: object = None) -> "Job":
     """Follow a submission until its job has ended."""
+    from service.commands.own_scheduler import OwnScheduler
+    from service.commands.submission import await_job
+    from service.commands.terminal import messages
+    from service.commands.watching import Follower
     from service.lock import holder
-    from service.own_scheduler import OwnScheduler
-    from service.submission import await_job
-    from service.terminal import messages
-    from service.watching import Follower
 
     def is_served() -> bool:
         own = isinstance(scheduler, OwnScheduler) and scheduler.is_alive
@@ -230,10 +234,10 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
 def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
+    from service.commands.screen_show import best_lines
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.records import open_records
-    from service.screen_show import best_lines
 
     if as_json:
         with open_records(settings.database_path) as records:

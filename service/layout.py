@@ -1,0 +1,77 @@
+"""Where things lie in a spool, and what lies there. Light: every command may look here."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.atomic import make_private
+
+DIRECTORIES = (
+    "incoming", "accepted", "rejected", "control", "data", "cache", "results", "logs",
+)  # fmt: skip
+
+#: What the report on a refused file is called after the file.
+REPORT_SUFFIX = ".error.json"
+
+#: What editors and copying programs call a file that is not finished.
+_UNFINISHED = (".tmp", ".part", "~")
+
+
+def is_meant(name: str) -> bool:
+    """Tell whether a file of this name is to be admitted or refused, rather than left alone."""
+    return not name.startswith(".") and not name.endswith(_UNFINISHED)
+
+
+def has_waiting(spool: Path) -> bool:
+    """Tell whether any file waits for a scheduler to take it."""
+    try:
+        with os.scandir(spool / "incoming") as entries:
+            return any(is_meant(entry.name) for entry in entries)
+    except FileNotFoundError:
+        return False
+
+
+def make_directories(spool: Path) -> None:
+    """Make the spool and its directories, for their owner only."""
+    for directory in (spool, *(spool / name for name in DIRECTORIES)):
+        make_private(directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that was not taken.
+
+    Attributes
+    ----------
+    file, report : Path
+        The file where it lies now, and what is wrong with it.
+    problems : list of dict
+        As in the report: `where`, `message`, `given`, `expected`, `nearest`, `hint`.
+    """
+
+    file: Path
+    report: Path
+    problems: list[dict[str, str | None]]
+
+
+def refusals(spool: Path, since: float) -> list[Refusal]:
+    """Give the files refused since a moment, the earliest first.
+
+    Parameters
+    ----------
+    since : float
+        Seconds since the epoch.
+    """
+    found: list[tuple[float, Refusal]] = []
+    for report in (spool / "rejected").glob(f"*{REPORT_SUFFIX}"):
+        try:
+            at = report.stat().st_mtime
+            if at < since:
+                continue
+            problems = json.loads(report.read_bytes())["problems"]
+        except (OSError, ValueError, KeyError):
+            continue
+        file = report.with_name(report.name.removesuffix(REPORT_SUFFIX))
+        found.append((at, Refusal(file, report, problems)))
+    return [refusal for _, refusal in sorted(found, key=lambda pair: pair[0])]
