@@ -2,8 +2,8 @@
 
 The work: SVC on iris, 20 values of C × 20 of gamma × 5 folds, 2,000 fits of a few milliseconds.
 The ideal is the sum of all fit and score times over the number of engines; measured is the time
-from the first dispatch to the last record. Both come from the records of the same run, so that a slow
-or busy machine slows both.
+from the first dispatch to the last record. Both come from the records of the same run, so that a
+slow or busy machine slows both.
 
     python benchmarks/overhead.py [rounds]
 """

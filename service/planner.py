@@ -16,8 +16,9 @@ from schemas.problems import InvalidJob
 from schemas.search import SearchSpec
 from schemas.task import Prepared
 from service import halving
+from service.failures import fit_failures
 from service.records import Job
-from service.results import best_index, cv_results, fit_failures, read_folds
+from service.results import best_index, cv_results, read_folds
 from service.reuse import ContentKeys
 from service.stimuli import Task
 from service.store import PlannedCandidate, Store

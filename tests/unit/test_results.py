@@ -16,13 +16,13 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.svm import SVC
 
 from schemas.job import JobSpec
+from service.failures import fit_failures
 from service.records import NoSuchJob
 from service.results import (
     Folds,
     best_index,
     cv_results,
     decode_params,
-    fit_failures,
     read_folds,
 )
 
