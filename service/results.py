@@ -1,4 +1,4 @@
-"""`cv_results_`, the best candidate and the failed fits of a search, from its records.
+"""`cv_results_` and the best candidate of a search, from its records.
 
 The table is scikit-learn's own: the formulas and their order follow
 `BaseSearchCV._format_results` (scikit-learn 1.9), so that every number agrees to the last bit;
