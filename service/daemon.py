@@ -47,6 +47,7 @@ from service.stimuli import (
     Batch,
     BatchReturned,
     CancelRequested,
+    CancelTasks,
     Dispatch,
     DrainRequested,
     EngineJoined,
@@ -159,7 +160,8 @@ class Daemon:
         self._engines.start()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         log.info("ready: drop job files into %s", self._settings.spool / "incoming")
-        self._turn(self._admission(job_id) for job_id in self._store.unfinished_jobs())
+        for job_id in self._store.unfinished_jobs():
+            self._take_up(job_id)
         next_scan = next_look = 0.0
         draining = False
         while True:
@@ -338,6 +340,18 @@ class Daemon:
             self._store.retry(job_id, self._now())
             self._dossiers.forget(job_id)
             yield self._admission(job_id)
+
+    def _take_up(self, job_id: int) -> None:
+        """Go on with a job that an earlier scheduler left, or fail it, and it alone."""
+        try:
+            admission = self._admission(job_id)
+        except Exception as error:
+            log.exception("job %d cannot be read from the records", job_id)
+            why = f"cannot be read from the records: {type(error).__name__}: {error}"
+            given_up = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
+            self._store.record(given_up, self._now())
+        else:
+            self._turn([admission])
 
     def _admission(self, job_id: int) -> JobAdmitted:
         """Say where a job stands, from its records."""
