@@ -348,7 +348,7 @@ class Daemon:
         except Exception as error:
             log.exception("job %d cannot be read from the records", job_id)
             why = f"cannot be read from the records: {type(error).__name__}: {error}"
-            given_up = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
+            given_up: list[Record] = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
             self._store.record(given_up, self._now())
         else:
             self._turn([admission])
