@@ -135,6 +135,11 @@ class Settings(BaseSettings):
         description="Engines of the local cluster; default: one for each CPU.",
     )
     poll: Duration = Field(default=0.2, description="Time between two looks at the spool.")
+    settle: Duration = Field(
+        default=1.0,
+        description="Time for which a job file must stay the same before it is taken: a copy over "
+        "a slow network pauses.",
+    )
     database: Path | None = Field(
         default=None, description="The records; default: foldq.db in the spool."
     )

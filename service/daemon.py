@@ -439,6 +439,7 @@ class Daemon:
                 yield TaskPlanned(job_id, task)
             case planner.End(failure):
                 if failure is None:
+                    self._warn_of_no_score(job_id)
                     self._write_results(job_id)
                 yield SearchEnded(job_id, failure)
 
@@ -458,6 +459,15 @@ class Daemon:
                 del self._planning[job_id]
             count = self._store.plan(job_id, chunk, n_splits, self._now()) if chunk else 0
             self._turn([FoldsPlanned(job_id, count, complete)])
+
+    def _warn_of_no_score(self, job_id: int) -> None:
+        """Say so when every fit went well and no candidate could be scored all the same."""
+        job = find_job(self._store.connection, job_id)
+        if job.best_index is not None and job.best_score is None:
+            said = self._store.first_warning(job_id) or "every score is NaN"
+            message = f"no candidate has a score, so the first one counts as the best: {said}"
+            log.warning("job %d: %s", job_id, message)
+            self._store.note("warning", message, self._now(), job_id=job_id)
 
     def _write_results(self, job_id: int) -> None:
         """Write the job's files before it is recorded as completed: who sees that finds them."""

@@ -61,7 +61,7 @@ CREATE TABLE job (
     versions TEXT CHECK (versions IS NULL OR json_valid(versions)),
     -- how far it is; kept by the writer, in the transaction that moves the tasks
     n_candidates INTEGER NOT NULL DEFAULT 0,  -- planned so far: halving adds some each iteration
-    n_tasks INTEGER NOT NULL DEFAULT 0,       -- fold tasks planned so far
+    n_tasks INTEGER NOT NULL DEFAULT 0,       -- fold tasks, of halving those planned so far
     n_done INTEGER NOT NULL DEFAULT 0,
     n_failed INTEGER NOT NULL DEFAULT 0,
     fold_seconds REAL NOT NULL DEFAULT 0,     -- sum of fit and score times of the done folds

@@ -114,7 +114,9 @@ def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog
         if spec.search.is_halving:
             return _halving_step(store, job, spec, prepared, catalog)
         n_planned = job.n_candidates
-        if n_planned < (spec.search.n_first_candidates or 0):
+        n_wanted = spec.search.n_first_candidates or 0
+        if n_planned < n_wanted:
+            store.expect_tasks(job.id, n_wanted * prepared.n_splits)
             rest = islice(candidates(spec.search, catalog), n_planned, None)
             keys = ContentKeys(spec, prepared, catalog)
             return PlanFolds(

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,11 +73,12 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Sighting:
-    """A file as a scan saw it: unchanged over two scans, it is complete."""
+    """A file as a scan saw it: unchanged for a while, it is complete."""
 
     size: int
     mtime_ns: int
     inode: int
+    since: float = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Intake:
         self._doubled: dict[str, float] = {}
 
     def ready(self, now: float) -> list[str]:
-        """Scan `incoming/` and return the names that stayed the same since the last scan.
+        """Scan `incoming/` and return the names that stayed the same for the settling time.
 
         Parameters
         ----------
@@ -131,9 +132,14 @@ class Intake:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                sighting = _Sighting(found.st_size, found.st_mtime_ns, found.st_ino)
-                seen[entry.name] = sighting
-                if self._seen.get(entry.name) != sighting:
+                sighting = _Sighting(found.st_size, found.st_mtime_ns, found.st_ino, now)
+                before = self._seen.get(entry.name)
+                if before != sighting:
+                    seen[entry.name] = sighting
+                    continue
+                assert before is not None
+                seen[entry.name] = before
+                if now - before.since < self._settings.settle:
                     continue
                 if found.st_nlink > 1 and entry.is_file(follow_symlinks=False):
                     since = self._doubled.setdefault(entry.name, now)

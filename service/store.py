@@ -239,9 +239,10 @@ class Store:
             )
             n_known = sum(1 for fold in folds if fold[3] == "done")
             db.execute(
-                "UPDATE job SET n_candidates = n_candidates + ?, n_tasks = n_tasks + ?,"
-                " n_done = n_done + ? WHERE id = ?",
-                (len(candidates), len(folds), n_known, job_id),
+                "UPDATE job SET n_candidates = n_candidates + ?1,"
+                " n_tasks = max(n_tasks, (n_candidates + ?1) * ?2), n_done = n_done + ?3"
+                " WHERE id = ?4",
+                (len(candidates), n_splits, n_known, job_id),
             )
             if n_known:
                 self._recorder.note(
@@ -267,6 +268,11 @@ class Store:
             keys,
         )
         return {(row[0], row[1]): row[2:] for row in rows}
+
+    def expect_tasks(self, job_id: int, n_tasks: int) -> None:
+        """Record how many fold tasks there will be, before all of them are planned."""
+        with self.transaction() as db:
+            db.execute("UPDATE job SET n_tasks = ? WHERE id = ?", (n_tasks, job_id))
 
     def choose_best(
         self, job_id: int, index: int, score: float, params: Params, *, refit: bool
@@ -327,6 +333,15 @@ class Store:
         """Write what a turn of the loop changed, in order, in one transaction."""
         with self.transaction():
             self._recorder.write(records, timestamp(now))
+
+    def first_warning(self, job_id: int) -> str | None:
+        """Return what the first fold that gave a warning said."""
+        row = self.connection.execute(
+            "SELECT json_extract(warnings, '$[0]') FROM task WHERE job_id = ?"
+            " AND warnings IS NOT NULL ORDER BY id LIMIT 1",
+            (job_id,),
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def note(self, kind: str, message: str, now: datetime, **about: int | None) -> None:
         """Record an event on its own."""
@@ -408,7 +423,10 @@ class Store:
                 (job_id,),
             )
             self._recorder.note(
-                at, "job retried", f"{n_tasks} failed tasks put back", job_id=job_id
+                at,
+                "job retried",
+                f"{n_tasks} tasks put back that had failed or were cancelled",
+                job_id=job_id,
             )
         for fold in folds:
             fold.n_attempts = fold.n_engines_lost = 0

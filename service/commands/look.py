@@ -33,6 +33,8 @@ RECENT_JOBS = 5
 #: Seconds for which a refused file stands in `foldq status`; `foldq watch` looks back a minute.
 REFUSALS_SHOWN = 3600.0
 REFUSALS_WATCHED = 60.0
+#: Refused files that `foldq status` names; the others are counted.
+REFUSALS_TOLD = 5
 #: Engines that have left and still stand in `foldq engines`.
 RECENT_ENGINES = 10
 
@@ -113,8 +115,10 @@ def status(
     head = scheduler_line(held, str(settings.spool), len(live), len(busy))
     n_more = n_jobs - len(lines)
     present(status_screen(lines, head, n_more, bars=screen().is_terminal))
-    for refusal in refused_lately:
+    for refusal in refused_lately[-REFUSALS_TOLD:]:
         tell_refusal(refusal)
+    if (n_older := len(refused_lately) - REFUSALS_TOLD) > 0:
+        tell(f"  [dim]and {n_older} more in {quoted(settings.spool / 'rejected')}[/]")
     if held is None:
         tell("[dim]To start a scheduler: foldq serve[/]")
 

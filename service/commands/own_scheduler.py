@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class OwnScheduler:
         self.log: Path = settings.spool / "logs" / f"run-{started}.log"
 
     def __enter__(self) -> Self:
+        # Whoever ends the command (a closed terminal, a batch system) means the search too.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _as_interrupt)
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         arguments = ["serve", "--spool", str(self._settings.spool), "--until-idle"]
         arguments += ["--engines", str(self._settings.engines)]
@@ -73,3 +76,7 @@ class OwnScheduler:
         deadline = time.monotonic() + seconds
         while self.is_alive and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

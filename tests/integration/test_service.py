@@ -109,6 +109,14 @@ def test_a_failing_candidate_is_scored_and_the_search_goes_on(service, foldq):
     assert tasks == [{"reason": "error", "n_attempts": 1}] * 2
 
 
+def test_scores_that_are_all_nan_are_said_aloud(service, foldq):
+    service.drop({**QUICK, "scoring": "roc_auc"}, "scoreless.json")
+    job = service.wait("scoreless")
+    assert (job["n_failed"], job["best_index"], job["best_score"]) == (0, 0, None)
+    told = foldq("show", str(job["id"])).stdout
+    assert "no candidate has a score" in told
+
+
 def test_an_error_the_job_names_is_tried_again_and_every_attempt_is_on_record(service, tmp_path):
     marks = {"times": 2, "directory": str(tmp_path)}
     retry = {"attempts": 4, "on": ["OSError"], "backoff": "100ms"}
