@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def measure(database: Path, job_id: int) -> tuple[float, float]:
 def wait(database: Path, job_id: int) -> None:
     """Wait until a search is completed."""
     while True:
-        if database.exists():
+        with suppress(sqlite3.OperationalError):  # the records are only being made
             with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as records:
                 row = records.execute("SELECT state FROM job WHERE id = ?", (job_id,)).fetchone()
             if row == ("completed",):
