@@ -207,6 +207,10 @@ class Engines:
     def stop(self) -> None:
         """Leave an external cluster; end a local one, whatever state its processes are in."""
         self._stopping = True
+        # A start under way must not bring up another process after all are ended below.
+        with contextlib.suppress(Exception):
+            stopped = asyncio.run_coroutine_threadsafe(self._cancel_starts(), self._loop)
+            stopped.result(timeout=5)
         if self._client is not None:
             with contextlib.suppress(Exception):
                 self._client.close(linger=0)
@@ -214,6 +218,14 @@ class Engines:
             self._book.end_all()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
+
+    async def _cancel_starts(self) -> None:
+        """Stop what is starting, at a point where each process started is written down."""
+        starts = asyncio.all_tasks() - {asyncio.current_task()}
+        for start in starts:
+            start.cancel()
+        if starts:
+            await asyncio.wait(starts, timeout=3)
 
     # --- coming and going --------------------------------------------------------------------
 
