@@ -184,9 +184,8 @@ def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> S
     if known is not None and known[1] is TaskState.DONE and index == job.best_index:
         return End()
     score = float(results[f"mean_test_{spec.refit_metric}"][index])
-    wants_refit = spec.refit is not False
-    store.choose_best(job.id, index, score, folds.candidates[index], refit=wants_refit)
-    if not wants_refit:
+    store.choose_best(job.id, index, score, folds.candidates[index], refit=spec.wants_refit)
+    if not spec.wants_refit:
         return End()
     task = store.single_task(job.id, TaskKind.REFIT)
     assert task is not None
