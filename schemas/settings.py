@@ -5,10 +5,19 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -91,6 +100,15 @@ class ClusterSettings(_Section):
     cluster_id: str | None = Field(
         default=None, description="Id of a running cluster, within its profile."
     )
+    listen: str = Field(
+        default="127.0.0.1",
+        description="Address at which the scheduler's own controller listens; 0.0.0.0: all.",
+    )
+    curve: bool | None = Field(
+        default=None,
+        description="Encrypt and authenticate the cluster's connections (CurveZMQ); default: when "
+        "the controller listens beyond this machine.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -112,9 +130,21 @@ class ClusterSettings(_Section):
         return self
 
     @property
+    def uses_curve(self) -> bool:
+        """Whether the scheduler's own cluster encrypts its connections."""
+        return not _is_loopback(self.listen) if self.curve is None else self.curve
+
+    @property
     def is_running(self) -> bool:
         """Whether a cluster that someone else started is to be joined."""
         return any((self.connection_file, self.profile, self.cluster_id))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 class Settings(BaseSettings):
@@ -152,6 +182,15 @@ class Settings(BaseSettings):
     target_seconds: Duration = Field(default=0.25, description="Running time a batch aims at.")
     grace: Duration = Field(
         default=300.0, description="How long engines outlive a scheduler that died."
+    )
+    controller_timeout: Duration = Field(
+        default=8.0,
+        description="How long the controller may be silent before the cluster is replaced.",
+    )
+    engine_memory: Annotated[ByteSize, Field(ge=256 << 20)] | None = Field(
+        default=None,
+        description="Most memory that one engine may use, such as '4GB': beyond it a fit fails; "
+        "default: 80 % of the machine's.",
     )
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="SQLite's care for power cuts."

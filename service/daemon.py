@@ -36,6 +36,7 @@ from service.engines import (
     Welcomed,
 )
 from service.exports import write_results
+from service.handover import known_engines, open_batches
 from service.layout import make_directories
 from service.logs import start_logging
 from service.policy import Policy
@@ -53,6 +54,7 @@ from service.stimuli import (
     EngineJoined,
     EngineLost,
     EngineNeverCame,
+    EngineRejoined,
     FoldsLoaded,
     FoldsPlanned,
     FoldsPutBack,
@@ -154,14 +156,12 @@ class Daemon:
         """Run until told to stop, or with `until_idle` until nothing is left to do."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
-        n_tasks = self._store.recover(self._now())
-        if n_tasks:
-            log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
-        self._engines.start()
+        self._take_over()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         log.info("ready: drop job files into %s", self._settings.spool / "incoming")
         for job_id in self._store.unfinished_jobs():
             self._take_up(job_id)
+        self._collect()
         next_scan = next_look = 0.0
         draining = False
         while True:
@@ -187,6 +187,35 @@ class Daemon:
                 return
             if until_idle and self._is_idle():
                 return
+
+    def _take_over(self) -> None:
+        """Find the engines that outlived the last scheduler; what the others had is done again."""
+        engine_ids = self._engines.reattach(known_engines(self._store.connection))
+        n_tasks = self._store.recover(self._now(), engine_ids)
+        if n_tasks:
+            log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
+        rejoined: list[Stimulus] = []
+        for engine_id in sorted(engine_ids):
+            batches = open_batches(
+                self._store.connection, engine_id, 2 * self._core.policy.batch_seconds
+            )
+            self._in_flight.update({batch.batch_id: batch for batch in batches})
+            rejoined.append(EngineRejoined(engine_id, batches))
+            log.info("engine %d is still there, with %d batches", engine_id, len(batches))
+        self._turn(rejoined)
+        self._engines.start()
+
+    def _collect(self) -> None:
+        """Ask the engines that were found again for what they had in hand."""
+        by_engine: dict[int, list[Batch]] = {}
+        for batch in self._in_flight.values():
+            by_engine.setdefault(batch.engine_id, []).append(batch)
+        for engine_id, batches in by_engine.items():
+            self._engines.collect(
+                engine_id,
+                str((self._settings.spool / "cache").absolute()),
+                [batch.batch_id for batch in batches],
+            )
 
     def _facts(self) -> Iterator[Stimulus]:
         """Wait for the next fact, a short while at most, and take in all that are there."""
@@ -234,14 +263,14 @@ class Daemon:
         match fact:
             case Welcomed():
                 yield from self._welcomed(fact)
-            case Gone(engine_id, because):
+            case Gone(engine_id, because, blameless):
                 log.warning("engine %d lost: %s", engine_id, because)
                 self._in_flight = {
                     batch_id: batch
                     for batch_id, batch in self._in_flight.items()
                     if batch.engine_id != engine_id
                 }
-                yield EngineLost(engine_id, because)
+                yield EngineLost(engine_id, because, blameless)
             case NeverCame(because):
                 log.warning("%s", because)
                 yield EngineNeverCame(because)
@@ -270,8 +299,10 @@ class Daemon:
             log.error(message)
             self._store.note("engine refused", message, self._now())
             return
-        engine_id = self._store.engine_joined(self._engines.name, fact.number, report, self._now())
-        self._engines.enlist(fact.number, engine_id)
+        engine_id = self._store.engine_joined(
+            self._engines.name, fact.number, fact.identity, report, self._now()
+        )
+        self._engines.enlist(fact.number, engine_id, report)
         log.info("engine %d joined: %s, pid %d", engine_id, report.host, report.pid)
         yield EngineJoined(engine_id)
 

@@ -1,41 +1,60 @@
 """The engines: start, find, welcome, send to, interrupt, end.
 
-Everything that knows ipyparallel is here. What happens at engines reaches the daemon as facts
-through one callable, from whichever thread noticed it; nothing here decides anything.
+Everything that knows ipyparallel's client is here. What happens at engines reaches the daemon as
+facts through one callable, from whichever thread noticed it; nothing here decides anything about
+tasks.
 
-Batches go to one engine by name (a direct view), never through the load-balanced view: a death is
-then known at once, and the scheduler knows what runs where. ipyparallel is never asked to retry.
+Batches go to one engine by name (a direct view), never through the load-balanced view: the
+scheduler knows what runs where. ipyparallel is never asked to retry. Of a local engine's death the
+fork server tells at once, of any other the controller, when heartbeats stay away.
 """
 
-import asyncio
 import contextlib
 import logging
-import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ipyparallel as ipp
+import psutil
 
 from schemas.settings import Settings
-from schemas.task import BatchReport, EngineReport, Order, Prepared, Refitted, TaskFailure
-from service.processes import ProcessBook
-from workers.orders import carry_out
+from schemas.task import (
+    BatchReport,
+    EngineReport,
+    Order,
+    Prepared,
+    Refitted,
+    TaskFailure,
+)
+from service.handover import KnownEngine
+from service.localcluster import Ended, LocalCluster, ServerGone
+from service.memory import available_memory, total_memory
+from workers.orders import carry_out, report_kept
 from workers.welcome import welcome
 
 log = logging.getLogger("foldq.engines")
 
-#: One thread each for the numerical libraries, unless a job asks for more: engines fill the cores.
-_ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
-}
+#: Seconds between two looks at what need not be looked at in every turn.
+_CARE_PERIOD = 1.0
 
-#: Missed heartbeats after which the controller gives an engine up; the period is a setting.
-_MAX_MISSES = 40
+#: Seconds that an engine may take from its fork to its joining.
+_JOIN_PATIENCE = 60.0
+
+#: Seconds that a controller may take to come up.
+_CONTROLLER_PATIENCE = 30.0
+
+#: Share of the memory below which the largest engine is ended, before the machine stands still.
+_LEAST_MEMORY = 0.03
+
+#: Why an engine is given up whose end nobody saw.
+_SILENT = "it stopped answering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +62,17 @@ class Welcomed:
     """An engine answered the welcome."""
 
     number: int
+    identity: str
     report: EngineReport
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """An engine that was enlisted is no longer there."""
+    """An engine that was enlisted is no longer there; blameless when its controller was lost."""
 
     engine_id: int
     because: str
+    blameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,224 +116,374 @@ class Engines:
     ----------
     settings : Settings
     directory : Path
-        Where a local cluster keeps its connection files and logs (owner only).
+        Where a local cluster keeps its socket, connection files and log (owner only).
     tell : callable
         Takes each `Fact`; called from several threads.
     """
 
     def __init__(self, settings: Settings, directory: Path, tell: Callable[[Fact], None]):
         self._settings = settings
-        self._directory = directory
         self._tell = tell
-        self._book = ProcessBook(directory / "processes.json")
+        self._cluster: LocalCluster | None = None
+        if not settings.cluster.is_running:
+            self._cluster = LocalCluster(directory, settings, self._process_event)
         self._client: ipp.Client | None = None
-        self._cluster: ipp.Cluster | None = None
         self._views: dict[int, ipp.DirectView] = {}
         self._ids: dict[int, int] = {}  # ipyparallel's number -> our engine id
         self._numbers: dict[int, int] = {}
+        self._pids: dict[int, int] = {}  # our engine id -> process, for engines of our own
         self._greeted: set[int] = set()
-        self._lock = threading.Lock()  # an engine's loss is noticed by two threads
-        self._waiting: dict[int, ipp.AsyncResult] = {}
+        self._ended_because: dict[int, str] = {}
+        self._lock = threading.RLock()  # what happens is noticed by several threads
+        self._waiting: set[ipp.AsyncResult] = set()
         self._stopping = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cluster", daemon=True)
-        self._thread.start()
+        self._replacing = False
+        self._next_care = 0.0
+        self._hub_heard = 0.0
+        # What takes time (starting, connecting) is done one after the other, beside the loop.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
 
     @property
     def is_local(self) -> bool:
         """Whether the engines are this scheduler's own processes, to be replaced when they die."""
-        return not self._settings.cluster.is_running
+        return self._cluster is not None
 
     @property
     def name(self) -> str:
         """What the records call this cluster."""
+        if self._cluster is not None:
+            return self._cluster.name
         cluster = self._settings.cluster
-        named = cluster.connection_file or cluster.cluster_id or cluster.profile
-        return str(named) if named is not None else f"local-{os.getpid()}"
+        return str(cluster.connection_file or cluster.cluster_id or cluster.profile)
 
     # --- start and stop --------------------------------------------------------------------
 
+    def reattach(self, known: Sequence[KnownEngine]) -> set[int]:
+        """Find again the engines that outlived an earlier scheduler.
+
+        Parameters
+        ----------
+        known : sequence of KnownEngine
+            Engines that the records hold as there.
+
+        Returns
+        -------
+        set of int
+            Ids of those that are still there and the same. Batches may be sent to them at once;
+            what they had in hand is asked for with `collect`.
+        """
+        if self._cluster is not None:
+            if not self._cluster.attach():
+                return set()
+        elif not known:
+            return set()
+        try:
+            self._connect()
+        except Exception as error:
+            log.warning("the cluster of the last scheduler cannot be reached: %s", error)
+            self._give_up_cluster()
+            return set()
+        return {engine.id for engine in known if self._recognise(engine)}
+
+    def _recognise(self, engine: KnownEngine) -> bool:
+        assert self._client is not None
+        # A number may be another engine's after a restart of the controller; the identity is not.
+        present = self._client._engines.get(engine.number)
+        if engine.cluster != self.name or present is None or present != engine.identity:
+            return False
+        self._views[engine.number] = self._client[engine.number]
+        self._greeted.add(engine.number)
+        self._register(engine.number, engine.id, engine.host, engine.pid)
+        return True
+
     def start(self) -> None:
         """Begin to start or reach the cluster, and return at once: engines report as they come."""
-        self._book.end_strays()
-        self._submit(self._start())
+        self._starter.submit(self._start)
 
-    async def _start(self) -> None:
+    def _start(self) -> None:
         try:
-            if self.is_local:
-                await self._start_local()
-            else:
-                self._client = await asyncio.to_thread(self._connect_external)
+            if self._client is None:
+                self._start_cluster(self._settings.engines)
+            elif self._cluster is not None:
+                running = [pid for pid, role in self._cluster.roles.items() if role == "engine"]
+                joined = set(self._pids.values())
+                self._cluster.starting.update(
+                    {pid: time.monotonic() for pid in running if pid not in joined}
+                )
+                for _ in range(self._settings.engines - len(running)):
+                    self._cluster.start_engine()
         except Exception as error:
-            if not self._stopping:
-                log.error("the cluster could not be started: %s", error)
-                self._tell(ClusterFailed(f"{type(error).__name__}: {error}"))
+            self._failed_to_start(error)
 
-    async def _start_local(self) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # ipyparallel and IPython write below here only, not into the user's home.
-        os.environ["IPYTHONDIR"] = str(self._directory / "ipython")
-        self._cluster = ipp.Cluster(
-            profile_dir=str(self._directory / "profile"),
-            cluster_id=f"foldq-{os.getpid()}",
-            controller_ip="127.0.0.1",
-            controller_args=[
-                f"--HeartMonitor.period={self._settings.heartbeat}",
-                f"--HeartMonitor.max_heartmonitor_misses={_MAX_MISSES}",
-            ],
-            delay=0,
-            shutdown_atexit=False,
-            log_level=logging.ERROR,
-        )
-        await self._cluster.start_controller()
-        self._book.add(self._cluster.controller.pid, "controller")
-        for _ in range(self._settings.engines):
-            await self._start_engine()
-        self._client = await self._cluster.connect_client()
+    def _start_cluster(self, n_engines: int) -> None:
+        if self._cluster is not None and not self._stopping:
+            self._cluster.launch()
+            self._await_connection_file(self._cluster)
+            for _ in range(n_engines):
+                self._cluster.start_engine()
+        if not self._stopping:
+            self._connect()
 
-    async def _start_engine(self) -> None:
-        cluster = self._cluster
-        if cluster is None or self._stopping:
-            return
-        set_id = await cluster.start_engines(1, environment=dict(_ONE_THREAD))
-        engine_set = cluster.engines[set_id]
-        for launcher in engine_set.launchers.values():
-            pid = launcher.pid
-            self._book.add(pid, "engine")
-            launcher.on_stop(lambda data, pid=pid: self._process_ended(pid, data))
+    def _failed_to_start(self, error: Exception) -> None:
+        if not self._stopping:
+            log.error("the cluster could not be started: %s", error)
+            self._give_up_cluster()
+            self._tell(ClusterFailed(f"{type(error).__name__}: {error}"))
 
-    def _process_ended(self, pid: int, data: dict[str, Any]) -> None:
-        self._book.remove(pid)
-        joined = pid in self._book.joined
-        self._book.joined.discard(pid)
-        if not joined and not self._stopping:
-            code = data.get("exit_code")
-            self._tell(NeverCame(f"an engine process ended while starting (exit code {code})"))
+    def _await_connection_file(self, cluster: LocalCluster) -> None:
+        deadline = time.monotonic() + _CONTROLLER_PATIENCE
+        while not cluster.connection_file.exists():
+            if self._stopping:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError("the controller did not come up")
+            time.sleep(0.02)
 
-    def _connect_external(self) -> ipp.Client:
-        cluster = self._settings.cluster
+    def _connect(self) -> None:
         where: dict[str, Any] = {}
-        if cluster.connection_file is not None:
-            where["connection_info"] = str(cluster.connection_file)
-        if cluster.profile is not None:
-            where["profile"] = cluster.profile
-        if cluster.cluster_id is not None:
-            where["cluster_id"] = cluster.cluster_id
-        return ipp.Client(**where)
+        if self._cluster is not None:
+            where["connection_info"] = str(self._cluster.connection_file)
+        else:
+            cluster = self._settings.cluster
+            if cluster.connection_file is not None:
+                where["connection_info"] = str(cluster.connection_file)
+            if cluster.profile is not None:
+                where["profile"] = cluster.profile
+            if cluster.cluster_id is not None:
+                where["cluster_id"] = cluster.cluster_id
+        client = ipp.Client(**where)
+        self._hub_heard = time.monotonic()
+        self._client = client
+        threading.Thread(target=self._watch_hub, args=(client,), name="hub", daemon=True).start()
 
     def start_one(self) -> None:
         """Start one more local engine."""
-        self._submit(self._start_engine())
+        self._starter.submit(self._start_one)
+
+    def _start_one(self) -> None:
+        if self._cluster is not None and self._client is not None and not self._stopping:
+            try:
+                self._cluster.start_engine()
+            except OSError as error:
+                self._tell(NeverCame(f"an engine could not be started: {error}"))
 
     def stop(self) -> None:
         """Leave an external cluster; end a local one, whatever state its processes are in."""
         self._stopping = True
-        # A start under way must not bring up another process after all are ended below.
-        with contextlib.suppress(Exception):
-            stopped = asyncio.run_coroutine_threadsafe(self._cancel_starts(), self._loop)
-            stopped.result(timeout=5)
-        if self._client is not None:
-            with contextlib.suppress(Exception):
-                self._client.close(linger=0)
-        if self.is_local:
-            self._book.end_all()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
-
-    async def _cancel_starts(self) -> None:
-        """Stop what is starting, at a point where each process started is written down."""
-        starts = asyncio.all_tasks() - {asyncio.current_task()}
-        for start in starts:
-            start.cancel()
-        if starts:
-            await asyncio.wait(starts, timeout=3)
+        self._starter.shutdown(wait=True, cancel_futures=True)
+        self._disconnect()
+        if self._cluster is not None:
+            self._cluster.end()
 
     # --- coming and going --------------------------------------------------------------------
 
     def poll(self) -> None:
-        """Notice engines that came or went since the last call."""
-        if self._client is None:
+        """Notice what changed since the last call: engines that came or went, a silent cluster."""
+        client = self._client
+        if client is None or self._replacing:
             return
-        present = set(self._client.ids)
+        present = set(client.ids)
         for number in present - self._greeted:
-            self._greet(number)
+            self._greet(client, number)
         for number in self._greeted - present:
-            self._greeted.discard(number)
-            self._views.pop(number, None)
-            engine_id = self._ids.get(number)
+            with self._lock:
+                self._greeted.discard(number)
+                self._views.pop(number, None)
+                engine_id = self._ids.get(number)
             if engine_id is not None:
-                self._lose(engine_id, "the engine's process died or lost its controller")
+                self._lose(engine_id, _SILENT)
+        now = time.monotonic()
+        if now >= self._next_care:
+            self._next_care = now + _CARE_PERIOD
+            self._take_care(now)
 
-    def _greet(self, number: int) -> None:
-        assert self._client is not None
+    def _take_care(self, now: float) -> None:
+        patience = self._settings.controller_timeout
+        if now - self._hub_heard > patience:
+            self._lose_cluster(f"the controller did not answer for {patience:g} s")
+        elif self._cluster is not None:
+            self._cluster.ping()
+            if self._cluster.silent_for > patience:
+                self._lose_cluster(f"the engines' parent process was silent for {patience:g} s")
+                return
+            for pid, since in list(self._cluster.starting.items()):
+                if now - since > _JOIN_PATIENCE:
+                    self._cluster.signal(pid, signal.SIGKILL)
+            self._save_memory()
+
+    def _save_memory(self) -> None:
+        """End the largest engine when the machine is about to run out of memory."""
+        if not self._pids or available_memory() > _LEAST_MEMORY * total_memory():
+            return
+        sizes: dict[int, int] = {}
+        for pid in list(self._pids.values()):
+            with contextlib.suppress(psutil.Error):
+                sizes[pid] = psutil.Process(pid).memory_info().rss
+        if sizes and self._cluster is not None:
+            largest = max(sizes, key=lambda pid: sizes[pid])
+            because = f"ended: the machine ran out of memory, it used {sizes[largest] / 1e9:.1f} GB"
+            self._ended_because[largest] = because
+            self._cluster.signal(largest, signal.SIGKILL)
+
+    def _watch_hub(self, client: ipp.Client) -> None:
+        """Ask the controller for a sign of life, again and again: only its answer counts."""
+        queue_status = client.queue_status
+        while client is self._client and not self._stopping:
+            with contextlib.suppress(Exception):  # an answer that complains is an answer
+                queue_status()
+            if client is self._client:
+                self._hub_heard = time.monotonic()
+            time.sleep(_CARE_PERIOD)
+
+    def _process_event(self, event: Ended | ServerGone) -> None:
+        """Take in what the fork server tells of its processes (from its own thread)."""
+        if self._stopping or self._replacing:
+            return
+        match event:
+            case ServerGone():
+                self._lose_cluster("the engines' parent process died")
+            case Ended(_, "controller", how):
+                self._lose_cluster(f"the controller died: {how}")
+            case Ended(pid, _, how):
+                assert self._cluster is not None
+                with self._lock:
+                    starting = self._cluster.starting.pop(pid, None)
+                    engine_id = next((e for e, p in self._pids.items() if p == pid), None)
+                if engine_id is not None:
+                    self._lose(engine_id, self._why_ended(pid, how))
+                elif starting is not None:
+                    self._tell(NeverCame(f"an engine process ended while starting: {how}"))
+
+    def _why_ended(self, pid: int, how: str) -> str:
+        because = self._ended_because.pop(pid, None)
+        return because or f"its process {pid} on {socket.gethostname()} ended: {how}"
+
+    def _greet(self, client: ipp.Client, number: int) -> None:
         self._greeted.add(number)
-        view = self._views[number] = self._client[number]
-        pids: tuple[int, ...] = ()
-        if self.is_local and self._cluster is not None:
-            pids = (self._cluster.controller.pid,)
-        result = view.apply_async(
-            welcome, os.getpid() if self.is_local else None, pids, self._settings.grace
-        )
-        result.add_done_callback(lambda future: self._welcomed(number, future))
-        self._waiting[-1 - number] = result  # kept alive until it is answered
+        view = self._views[number] = client[number]
+        identity = str(client._engines[number])
+        result = view.apply_async(welcome)
+        self._waiting.add(result)
+        result.add_done_callback(lambda _: self._welcomed(client, number, identity, result))
 
-    def _welcomed(self, number: int, future: "Future[EngineReport]") -> None:
-        self._waiting.pop(-1 - number, None)
+    def _welcomed(
+        self, client: ipp.Client, number: int, identity: str, result: ipp.AsyncResult
+    ) -> None:
+        self._waiting.discard(result)
+        if client is not self._client:
+            return
         try:
-            report = future.result()
+            report: EngineReport = result.result()
         except Exception as error:
-            # Of a local engine's death its launcher tells; this one lives but cannot be used.
+            # Of a local engine's death the fork server tells; this one lives but cannot be used.
             log.error("engine %s cannot be used: %s", number, error)
             return
-        self._book.joined.add(report.pid)
-        self._tell(Welcomed(number, report))
+        self._tell(Welcomed(number, identity, report))
 
-    def enlist(self, number: int, engine_id: int) -> None:
+    def enlist(self, number: int, engine_id: int, report: EngineReport) -> None:
         """Give a welcomed engine the number it has in the records: batches may be sent to it."""
+        self._register(number, engine_id, report.host, report.pid)
+        if number not in self._greeted:
+            self._lose(engine_id, "its process died as it joined")
+
+    def _register(self, number: int, engine_id: int, host: str, pid: int) -> None:
         with self._lock:
             self._ids[number] = engine_id
             self._numbers[engine_id] = number
-        if number not in self._greeted:
-            self._lose(engine_id, "the engine's process died as it joined")
+            cluster = self._cluster
+            if cluster is None or host != socket.gethostname():
+                return
+            cluster.starting.pop(pid, None)
+            self._pids[engine_id] = pid
+            if pid not in cluster.roles:  # it ended between its answer and now
+                self._lose(engine_id, "its process died as it joined")
 
-    def _lose(self, engine_id: int, because: str) -> None:
+    def _lose(self, engine_id: int, because: str, *, blameless: bool = False) -> None:
         """Tell once that an engine is gone, whoever noticed."""
         with self._lock:
             number = self._numbers.pop(engine_id, None)
             if number is None:
                 return
-            del self._ids[number]
-        self._tell(Gone(engine_id, because))
+            self._ids.pop(number, None)
+            pid = self._pids.pop(engine_id, None)
+        if pid is not None and self._cluster is not None:
+            # It may be frozen only: it must not wake up beside its successor.
+            self._cluster.signal(pid, signal.SIGKILL)
+        self._tell(Gone(engine_id, because, blameless))
+
+    # --- the loss of everything ------------------------------------------------------------
+
+    def _lose_cluster(self, because: str) -> None:
+        """Give the whole cluster up and have it replaced; the engines are blameless."""
+        with self._lock:
+            if self._replacing or self._stopping:
+                return
+            self._replacing = True
+        log.error("the cluster is replaced: %s", because)
+        # Engines that were coming are started again here; for the others the core asks.
+        n_starting = len(self._cluster.starting) if self._cluster is not None else 0
+        for engine_id in list(self._numbers):
+            self._lose(engine_id, because, blameless=True)
+        self._starter.submit(self._replace_cluster, n_starting)
+
+    def _replace_cluster(self, n_engines: int) -> None:
+        try:
+            self._give_up_cluster()
+            self._start_cluster(n_engines)
+        except Exception as error:
+            self._failed_to_start(error)
+        finally:
+            self._replacing = False
+
+    def _give_up_cluster(self) -> None:
+        self._disconnect()
+        if self._cluster is not None:
+            self._cluster.end_processes()
+
+    def _disconnect(self) -> None:
+        """Let go of the client, which may never come back from closing, and of what it knew."""
+        client, self._client = self._client, None
+        with self._lock:
+            for known in (self._views, self._ids, self._numbers, self._pids, self._greeted):
+                known.clear()
+            self._waiting.clear()
+        if client is not None:
+            closing = threading.Thread(target=_close, args=(client,), name="closing", daemon=True)
+            closing.start()
+            closing.join(timeout=2)
 
     # --- work ------------------------------------------------------------------------------
 
     def send(self, engine_id: int, order: Order) -> None:
         """Send an order to an engine. If the engine is gone, its loss is reported instead."""
-        number = self._numbers.get(engine_id)
-        view = self._views.get(number) if number is not None else None
+        view = self._view(engine_id)
         if view is None:
-            self._lose(engine_id, "the engine's process died")
+            self._lose(engine_id, "its process died")
             return  # its loss takes this batch with it
         try:
             result = view.apply_async(carry_out, order)
         except Exception as error:
             log.warning("engine %s takes no orders: %s", engine_id, error)
-            self._lose(engine_id, f"the engine takes no orders: {error}")
+            self._lose(engine_id, f"it takes no orders: {error}")
             return
-        self._waiting[order.batch_id] = result
-        result.add_done_callback(lambda future: self._returned(order.batch_id, engine_id, future))
+        self._waiting.add(result)
+        result.add_done_callback(lambda _: self._returned(order.batch_id, engine_id, result))
         # ipyparallel keeps every message id for ever otherwise.
         view.history.clear()
         if self._client is not None:
             self._client.history.clear()
 
-    def _returned(self, batch_id: int, engine_id: int, future: "Future[Any]") -> None:
-        self._waiting.pop(batch_id, None)
+    def _view(self, engine_id: int) -> ipp.DirectView | None:
+        number = self._numbers.get(engine_id)
+        return self._views.get(number) if number is not None else None
+
+    def _returned(self, batch_id: int, engine_id: int, result: ipp.AsyncResult) -> None:
+        self._waiting.discard(result)
         try:
-            outcome = future.result()
+            outcome = result.result()
         except ipp.error.RemoteError as error:
             if error.ename == "EngineError":
-                self._lose(engine_id, "the engine's process died")
+                self._lose(engine_id, _SILENT)
             else:
                 text = "\n".join([str(error), *(error.traceback or "").splitlines()])
                 self._tell(Refused(batch_id, text, error.ename == "KeyboardInterrupt"))
@@ -320,6 +491,43 @@ class Engines:
             self._tell(Refused(batch_id, f"{type(error).__name__}: {error}", False))
         else:
             self._tell(Returned(batch_id, outcome))
+
+    def collect(self, engine_id: int, source: str, batch_ids: Sequence[int]) -> None:
+        """Ask an engine for the outcomes of batches that an earlier scheduler sent there.
+
+        It answers when it is done with them: with their outcomes, or, for those that never reached
+        it, that they are not begun.
+
+        Parameters
+        ----------
+        source : str
+            Whose batches: see `workers.orders.report_kept`.
+        """
+        view = self._view(engine_id)
+        if view is None:
+            self._lose(engine_id, "its process died")
+            return
+        result = view.apply_async(report_kept, source, tuple(batch_ids))
+        self._waiting.add(result)
+        result.add_done_callback(lambda _: self._collected(engine_id, batch_ids, result))
+
+    def _collected(self, engine_id: int, batch_ids: Sequence[int], result: ipp.AsyncResult) -> None:
+        self._waiting.discard(result)
+        kept: dict[int, Any] = {}
+        try:
+            kept = result.result()
+        except ipp.error.RemoteError as error:
+            if error.ename == "EngineError":
+                self._lose(engine_id, _SILENT)
+                return
+            log.warning("engine %d does not tell what it did: %s", engine_id, error)
+        except Exception as error:
+            log.warning("engine %d does not tell what it did: %s", engine_id, error)
+        for batch_id in batch_ids:
+            if batch_id in kept:
+                self._tell(Returned(batch_id, kept[batch_id]))
+            else:
+                self._tell(Refused(batch_id, "it never reached the engine", interrupted=True))
 
     def interrupt(self, engine_id: int) -> None:
         """Send the engine a SIGINT: what runs there as Python code stops."""
@@ -330,11 +538,14 @@ class Engines:
         self._signal(engine_id, signal.SIGKILL)
 
     def _signal(self, engine_id: int, number: signal.Signals) -> None:
-        target = self._numbers.get(engine_id)
-        if target is None or self._client is None:
-            return
-        with contextlib.suppress(Exception):  # it may be gone already: that is noticed elsewhere
-            self._client.send_signal(number, targets=target, block=False)
+        pid, target, client = self._pids.get(engine_id), self._numbers.get(engine_id), self._client
+        if pid is not None and self._cluster is not None:
+            self._cluster.signal(pid, number)
+        elif target is not None and client is not None:
+            with contextlib.suppress(Exception):  # it may be gone: that is noticed elsewhere
+                client.send_signal(number, targets=target, block=False)
 
-    def _submit(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+def _close(client: ipp.Client) -> None:
+    with contextlib.suppress(Exception):
+        client.close(linger=0)

@@ -207,3 +207,9 @@ def m001_tables(db: sqlite_utils.Database) -> None:
     for trigger in _TRIGGERS.split("END;"):
         if trigger.strip():
             db.execute(trigger + "END")
+
+
+@migrations()
+def m002_engine_identity(db: sqlite_utils.Database) -> None:
+    """Add how a later scheduler knows an engine again: ipyparallel's own unique name of it."""
+    db.execute("ALTER TABLE engine ADD COLUMN identity TEXT")

@@ -8,7 +8,7 @@ file was moved or a batch sent on the strength of it.
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -350,12 +350,15 @@ class Store:
 
     # --- engines -----------------------------------------------------------------------------
 
-    def engine_joined(self, cluster: str, number: int, report: EngineReport, now: datetime) -> int:
+    def engine_joined(
+        self, cluster: str, number: int, identity: str, report: EngineReport, now: datetime
+    ) -> int:
         """Record an engine that was welcomed; return its number in the records."""
         with self.transaction():
             row = {
                 "cluster": cluster,
                 "number": number,
+                "identity": identity,
                 "host": report.host,
                 "pid": report.pid,
                 "versions": json.dumps(report.versions),
@@ -372,25 +375,33 @@ class Store:
 
     # --- starting again, trying again ----------------------------------------------------------
 
-    def recover(self, now: datetime) -> int:
+    def recover(self, now: datetime, still_there: Collection[int] = ()) -> int:
         """Put right what a scheduler left open that did not stop by itself.
 
-        Its engines are gone, so what they had in hand is to be done again; return how many tasks
-        these are.
+        What the engines that are gone had in hand is to be done again; return how many tasks these
+        are.
+
+        Parameters
+        ----------
+        still_there : collection of int
+            Engines that were found again with what they had in hand.
         """
         at = timestamp(now)
+        gone = f"engine_id NOT IN ({', '.join(map(str, still_there))})"
         with self.transaction() as db:
             db.execute(
                 "UPDATE attempt SET outcome = 'engine_lost', finished_at = ?,"
-                " error = 'the scheduler ended before the result came' WHERE outcome IS NULL",
+                " error = 'the scheduler ended before the result came'"
+                f" WHERE outcome IS NULL AND {gone}",
                 (at,),
             )
             n_tasks = db.execute(
-                "UPDATE task SET state = 'pending' WHERE state = 'dispatched'"
+                "UPDATE task SET state = 'pending' WHERE state = 'dispatched' AND id NOT IN"
+                " (SELECT task_id FROM attempt WHERE outcome IS NULL)"
             ).rowcount
             db.execute(
                 "UPDATE engine SET left_at = ?, left_because = 'the scheduler ended'"
-                " WHERE left_at IS NULL",
+                f" WHERE left_at IS NULL AND {gone.removeprefix('engine_')}",
                 (at,),
             )
         return n_tasks

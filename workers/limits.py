@@ -1,5 +1,6 @@
-"""Limits under which an engine computes: threads, and time for one fold."""
+"""Limits under which an engine computes: threads, memory, and time for one fold."""
 
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ def limit_threads(n: int) -> None:
     if n != _threads:
         threadpool_limits(limits=n)
         _threads = n
+
+
+def limit_memory(n_bytes: int | None) -> None:
+    """Let this process allocate `n_bytes` at most: beyond that, allocating raises MemoryError.
+
+    Files mapped into memory, such as the prepared data sets, do not count. (RLIMIT_DATA; Linux
+    counts private anonymous mappings in it since 4.7, see setrlimit(2).)
+    """
+    if n_bytes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = n_bytes if hard == resource.RLIM_INFINITY else min(n_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _expired(_signal: int, _frame: FrameType | None) -> None:

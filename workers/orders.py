@@ -6,6 +6,8 @@ neither the scheduler, that only names the function, nor every engine has to spe
 
 import time
 import traceback
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.problems import InvalidJob
@@ -20,9 +22,41 @@ from schemas.task import (
     TaskFailure,
 )
 
+Outcome = BatchReport | Prepared | Refitted | TaskFailure
 
-def carry_out(order: Order) -> BatchReport | Prepared | Refitted | TaskFailure:
+#: Outcomes an engine keeps for a scheduler that did not live to receive them: more than it is ever
+#: sent at once.
+_KEPT = 8
+
+#: By spool (its cache directory) and batch.
+_kept: "OrderedDict[tuple[str, int], Outcome]" = OrderedDict()
+
+
+def carry_out(order: Order) -> Outcome:
     """Do what the order says; every failure of the work itself is an answer, not an exception."""
+    outcome = _carry_out(order)
+    _kept[order.context.cache, order.batch_id] = outcome
+    if len(_kept) > _KEPT:
+        _kept.popitem(last=False)
+    return outcome
+
+
+def report_kept(source: str, batch_ids: Sequence[int]) -> dict[int, Outcome]:
+    """Return the outcomes of those of the batches that this engine carried out.
+
+    An engine does one thing after the other, so when it answers it has nothing of them in hand.
+
+    Parameters
+    ----------
+    source : str
+        The cache directory that the orders named: two spools may share an engine.
+    """
+    return {
+        batch_id: _kept[source, batch_id] for batch_id in batch_ids if (source, batch_id) in _kept
+    }
+
+
+def _carry_out(order: Order) -> Outcome:
     match order:
         case FoldBatch():
             from workers.fold import run_batch
