@@ -26,6 +26,20 @@ def unstarted(job: JobQueue, task: Task, attempt_id: int) -> PutBackTask:
     return _put_back(task, attempt_id, Outcome.RETURNED)
 
 
+def hindered(
+    job: JobQueue, task: Task, attempt_id: int, error: str, wait: float, now: datetime
+) -> PutBackTask:
+    """Try the task again later, uncounted: its engine had no room or no right to write."""
+    job.put_back(task, now + timedelta(seconds=wait))
+    return _put_back(task, attempt_id, Outcome.RETURNED, error)
+
+
+def bereft(job: JobQueue, task: Task, attempt_id: int, because: str) -> PutBackTask:
+    """Take the task back as it went out: it was lost with an engine, at no fault of either."""
+    job.put_back(task)
+    return _put_back(task, attempt_id, Outcome.ENGINE_LOST, because)
+
+
 def erred(
     job: JobQueue,
     task: Task,

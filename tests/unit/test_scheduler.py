@@ -28,6 +28,7 @@ from service.stimuli import (
     EngineJoined,
     EngineLost,
     EngineNeverCame,
+    EngineRejoined,
     FoldsLoaded,
     FoldsPlanned,
     FoldsPutBack,
@@ -36,6 +37,7 @@ from service.stimuli import (
     KillEngine,
     LoadFolds,
     MoveJob,
+    Note,
     PauseRequested,
     PutBackTask,
     ReopenPrepare,
@@ -441,3 +443,150 @@ def test_the_core_takes_its_time_from_its_caller_only(driver):
 def test_what_is_not_a_stimulus_is_refused(driver):
     with pytest.raises(TypeError, match="not a stimulus"):
         driver.core.handle("job admitted", NOW)  # type: ignore[arg-type]
+
+
+# --- engines that outlive a scheduler, or are lost at no fault of theirs --------------------------
+
+
+def in_hand(batch_id: int, *task_ids: int, job_id: int = 7, engine_id: int = 1, kind=TaskKind.FOLD):
+    """A batch that an engine has from the last scheduler; attempts are numbered 100 + task."""
+    tasks = tuple((100 + task_id, Task(task_id, kind, {}, 0)) for task_id in task_ids)
+    return Batch(batch_id, job_id, engine_id, kind, tasks, 0.5)
+
+
+def test_folds_on_an_engine_that_rejoined_are_neither_sent_again_nor_forgotten():
+    driver = Driver()
+    batch = in_hand(1, 11, 12)
+    assert driver.tell(EngineRejoined(1, (batch,))) == []
+    orders = driver.tell(JobAdmitted(7, JobState.RUNNING))
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+    orders = driver.tell(FoldsPlanned(7, 0, complete=True))
+    assert orders == [], "the search waits for the two folds"
+    orders = driver.tell(report(batch))
+    assert [(o.task_id, o.attempt_id) for o in of(EndTask, orders)] == [(11, 111), (12, 112)]
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+
+
+def test_folds_lost_with_a_rejoined_engine_come_into_memory_once():
+    driver = Driver()
+    driver.tell(EngineRejoined(1, (in_hand(1, 11, 12),)))
+    driver.tell(JobAdmitted(7, JobState.RUNNING, n_open=1))
+    driver.tell(EngineLost(1, "killed"))
+    driver.tell(FoldsPlanned(7, 0, complete=True))
+    # They are pending in the records now, beyond what was loaded.
+    found = tuple(Task(task_id, TaskKind.FOLD, {}, 0) for task_id in (11, 12, 13))
+    driver.tell(FoldsLoaded(7, found))
+    sent = []
+    for engine_id in range(2, 9):
+        sent += batches(driver.tell(EngineJoined(engine_id)))
+    assert sorted(t.task_id for b in sent for _, t in b.tasks) == [11, 12, 13]
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PREPARING])
+def test_a_prepare_task_on_a_rejoined_engine_is_awaited(state):
+    driver = Driver()
+    batch = in_hand(1, 5, kind=TaskKind.PREPARE)
+    driver.tell(EngineRejoined(1, (batch,)))
+    driver.tell(EngineJoined(2))
+    orders = driver.tell(JobAdmitted(7, state))
+    assert batches(orders) == []
+    assert of(AdvanceSearch, orders) == []
+    assert driver.states[7] is JobState.PREPARING
+    orders = driver.tell(BatchReturned(1, PREPARED))
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+
+
+def test_a_refit_on_a_rejoined_engine_is_awaited():
+    driver = Driver()
+    batch = in_hand(1, 5, kind=TaskKind.REFIT)
+    driver.tell(EngineRejoined(1, (batch,)))
+    driver.tell(EngineJoined(2))
+    driver.tell(JobAdmitted(7, JobState.REFITTING))
+    assert driver.tell(FoldsPlanned(7, 0, complete=True)) == []
+    orders = driver.tell(BatchReturned(1, Refitted("m", "skops", (), None, 0.1)))
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+    assert of(MoveJob, driver.tell(SearchEnded(7))) == [MoveJob(7, JobState.COMPLETED)]
+
+
+@pytest.mark.parametrize("fate", ["returned", "lost"])
+def test_what_becomes_of_a_batch_before_its_job_is_admitted_is_kept_for_it(fate):
+    driver = Driver()
+    batch = in_hand(1, 11)
+    driver.tell(EngineRejoined(1, (batch,)))
+    early = report(batch) if fate == "returned" else EngineLost(1, "killed")
+    assert of((EndTask, PutBackTask), driver.tell(early)) == []
+    orders = driver.tell(JobAdmitted(7, JobState.RUNNING))
+    (end,) = of((EndTask, PutBackTask), orders)
+    assert (end.task_id, end.attempt_id) == (11, 111)
+    assert isinstance(end, EndTask) == (fate == "returned")
+    assert driver.core.n_in_flight == 0
+
+
+def test_a_batch_of_a_job_that_is_never_admitted_harms_nothing():
+    driver = Driver()
+    batch, other = in_hand(1, 11), in_hand(2, 21, job_id=8, engine_id=2)
+    driver.tell(EngineRejoined(1, (batch,)))
+    driver.tell(EngineRejoined(2, (other,)))
+    driver.now += timedelta(seconds=1000)
+    assert driver.tell(Tick()) == []
+    assert driver.tell(report(batch)) == []
+    assert of(Interrupt, driver.tell(CancelRequested(8))) == [Interrupt(2)], "given up by name"
+    assert of((EndTask, PutBackTask), driver.tell(EngineLost(2, "killed"))) == []
+
+
+def test_a_batch_without_open_attempts_is_interrupted():
+    driver = Driver()
+    orders = driver.tell(EngineRejoined(1, (in_hand(1), in_hand(2, 11))))
+    assert of(Interrupt, orders) == [Interrupt(1)]
+    driver.tell(JobAdmitted(7, JobState.RUNNING))
+    assert driver.tell(report(in_hand(1))) == []
+    assert of(EndTask, driver.tell(report(in_hand(2, 11))))
+
+
+def test_time_limits_count_from_the_moment_of_rejoining():
+    driver = Driver()
+    driver.tell(EngineRejoined(1, (in_hand(1, 11),)))
+    driver.tell(JobAdmitted(7, JobState.RUNNING, timeout=10.0))
+    driver.now += timedelta(seconds=10.5)
+    assert of(KillEngine, driver.tell(Tick())) == []
+    driver.now += timedelta(seconds=1)
+    assert of(KillEngine, driver.tell(Tick()))
+
+
+def test_a_blameless_loss_makes_nobody_suspect(driver):
+    (first,) = batches(driver.search(1, 200))
+    running, waiting = batches(driver.tell(report(first, seconds=0.05)))
+    orders = driver.tell(EngineLost(1, "the controller died", blameless=True))
+    back = of(PutBackTask, orders)
+    assert {o.task_id for o in back} == {t.task_id for b in (running, waiting) for _, t in b.tasks}
+    assert {(o.n_attempts, o.n_engines_lost) for o in back} == {(0, 0)}
+    assert of(StartEngine, orders) == [StartEngine(NOW)]
+    again = batches(driver.tell(EngineJoined(2)))
+    assert [len(b.tasks) for b in again] == [5, 5], "together as before"
+
+
+def test_blameless_losses_delay_no_replacement(driver):
+    for engine_id in range(1, 6):
+        orders = driver.tell(EngineLost(engine_id, "the controller died", blameless=True))
+        assert of(StartEngine, orders) == [StartEngine(NOW)]
+        driver.tell(EngineJoined(engine_id + 1))
+
+
+def test_a_task_that_the_disk_let_write_nothing_waits_uncounted(driver):
+    full = TaskFailure("no space left on the cache's disk", is_environment=True)
+    orders = driver.tell(JobAdmitted(1, JobState.QUEUED, todo=Task(5, TaskKind.PREPARE)))
+    waits = []
+    for _ in range(6):
+        (batch,) = batches(orders)
+        orders = driver.tell(BatchReturned(batch.batch_id, full))
+        (back,) = of(PutBackTask, orders)
+        assert (back.n_attempts, back.n_engines_lost) == (0, 0)
+        before, orders = driver.now, []
+        while not batches(orders):
+            driver.now += timedelta(seconds=1)
+            orders = driver.tell(Tick())
+        waits.append((driver.now - before).total_seconds())
+    assert waits == [5, 10, 20, 40, 60, 60]
+    (note,) = [o for o in of(Note, driver.orders) if o.kind == "waiting"]
+    assert note.message == "prepare waits: no space left on the cache's disk"
+    assert of(AdvanceSearch, driver.tell(BatchReturned(batches(orders)[0].batch_id, PREPARED)))
