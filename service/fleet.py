@@ -21,9 +21,10 @@ class Flight:
 
 @dataclass(slots=True)
 class Engine:
-    """An engine and its batches, the running one first."""
+    """An engine since it `joined`, and its batches, the running one first."""
 
     engine_id: int
+    joined: datetime
     flights: list[Flight] = field(default_factory=list)
 
     @property
@@ -53,9 +54,9 @@ class Fleet:
         """Batches at engines."""
         return len(self._at)
 
-    def join(self, engine_id: int) -> Engine:
+    def join(self, engine_id: int, now: datetime) -> Engine:
         """Take in an engine."""
-        return self._engines.setdefault(engine_id, Engine(engine_id))
+        return self._engines.setdefault(engine_id, Engine(engine_id, now))
 
     def leave(self, engine_id: int) -> Engine | None:
         """Take out an engine and return it with what it had in hand."""

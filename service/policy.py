@@ -30,6 +30,11 @@ class Policy:
     respawn_backoff : float
         Seconds before a replacement is started when engines keep dying without finishing a batch;
         doubles up to `respawn_backoff_max`. The first replacement starts at once.
+    crash_losses : int
+        Engines that may die in a row, with nothing finished anywhere, before dispatch stops.
+    proof_seconds : float
+        Seconds an engine has to stay alive before dispatch goes on after such a stop; doubles with
+        each further one, up to `proof_seconds_max`, until something is finished.
     """
 
     batch_seconds: float = 0.25
@@ -42,6 +47,9 @@ class Policy:
     disk_backoff_max: float = 60.0
     respawn_backoff: float = 1.0
     respawn_backoff_max: float = 60.0
+    crash_losses: int = 3
+    proof_seconds: float = 5.0
+    proof_seconds_max: float = 60.0
 
     def batch_size(self, fold_seconds: float | None, n_waiting: int, n_engines: int) -> int:
         """Return how many folds fill a batch's time; fewer towards the end, to end together.
@@ -70,6 +78,10 @@ class Policy:
     def disk_seconds(self, n_before: int) -> float:
         """Return how long a task waits for the disk that waited `n_before` times already."""
         return _doubled(self.disk_backoff, n_before, self.disk_backoff_max)
+
+    def proof_wait(self, n_before: int) -> float:
+        """Return how long an engine has to live after dispatch stopped `n_before` times already."""
+        return _doubled(self.proof_seconds, n_before, self.proof_seconds_max)
 
 
 def _doubled(seconds: float, times: int, most: float) -> float:

@@ -139,12 +139,15 @@ class JobQueue:
             if task.task_id > self.cursor:
                 self.known.add(task.task_id)
 
-    def take(self, size: int) -> list[Task]:
-        """Remove and return the tasks of the next batch, at most `size` folds."""
+    def take(self, size: int, *, spare_suspects: bool = False) -> list[Task]:
+        """Remove and return the tasks of the next batch, at most `size` folds.
+
+        Suspects go first, unless they are to be spared while there are others.
+        """
         if self.todo is not None:
             task, self.todo = self.todo, None
             return [task]
-        if self.suspects:
+        if self.suspects and not (spare_suspects and self.ready):
             return [self.suspects.popleft()]
         return [self.ready.popleft() for _ in range(min(size, len(self.ready)))]
 

@@ -13,6 +13,7 @@ from functools import partial
 from schemas.lifecycle import JobState, TaskKind, TaskState
 from schemas.task import BatchReport, Prepared, Refitted, TaskFailure
 from service import outcomes
+from service.crashloop import CrashLoop
 from service.fleet import Engine, Fleet, Flight
 from service.policy import Policy
 from service.queue import JobQueue
@@ -73,7 +74,7 @@ class Scheduler:
         self.draining = False
         self._next_attempt = next_attempt
         self._next_batch = next_batch
-        self._losses_in_a_row = 0
+        self.crashes = CrashLoop(self.policy)
         # What became of batches on engines that rejoined, until their jobs are admitted.
         self._early: dict[int, list[tuple[Flight, Callable[[JobQueue], Iterator[Instruction]]]]]
         self._early = {}
@@ -114,14 +115,14 @@ class Scheduler:
             case SearchEnded(job_id, failure):
                 orders = list(self._search_ended(job_id, failure, now))
             case EngineJoined(engine_id):
-                self.engines.join(engine_id)
+                self.engines.join(engine_id, now)
                 orders = []
             case EngineRejoined(engine_id, batches):
                 orders = list(self._engine_rejoined(engine_id, batches, now))
             case EngineLost(engine_id, because, blameless):
                 orders = list(self._engine_lost(engine_id, because, now, blameless=blameless))
             case EngineNeverCame(because):
-                orders = list(self._replace(because, now))
+                orders = list(self._engine_never_came(because, now))
             case BatchReturned(batch_id, outcome):
                 orders = list(self._batch_returned(batch_id, outcome, now))
             case CancelRequested(job_id):
@@ -279,7 +280,7 @@ class Scheduler:
     ) -> Iterator[Instruction]:
         if engine_id in self.engines:
             return
-        engine = self.engines.join(engine_id)
+        engine = self.engines.join(engine_id, now)
         for batch in batches:
             flight = self.engines.send(engine, batch, now)
             if not batch.tasks and self.engines.void(flight, now):
@@ -312,7 +313,7 @@ class Scheduler:
         if blameless:
             yield from self._start_engine(now)
         else:
-            yield from self._start_another(now, blamed=killed_because is None)
+            yield from self._replace(now, None if killed_because else because)
 
     def _dealt(
         self, flight: Flight, what: Callable[[JobQueue], Iterator[Instruction]]
@@ -323,14 +324,15 @@ class Scheduler:
             return
         yield from what(job)
 
-    def _replace(self, because: str, now: datetime) -> Iterator[Instruction]:
+    def _engine_never_came(self, because: str, now: datetime) -> Iterator[Instruction]:
         yield Note("engine not started", because)
-        yield from self._start_another(now, blamed=True)
+        yield from self._replace(now, because)
 
-    def _start_another(self, now: datetime, *, blamed: bool) -> Iterator[Instruction]:
+    def _replace(self, now: datetime, crashed: str | None) -> Iterator[Instruction]:
         """Have a lost engine replaced: at once, but ever later while nothing gets finished."""
-        self._losses_in_a_row += blamed
-        wait = self.policy.respawn_seconds(self._losses_in_a_row)
+        if crashed is not None:
+            yield from self.crashes.lost(crashed, now)
+        wait = self.policy.respawn_seconds(self.crashes.n_losses)
         yield from self._start_engine(now + timedelta(seconds=wait))
 
     def _start_engine(self, not_before: datetime) -> Iterator[Instruction]:
@@ -356,10 +358,13 @@ class Scheduler:
             if was_alone and flight.killed_because is not None:
                 end: EndTask | PutBackTask = outcomes.timed_out(job, task, attempt_id, because)
             else:
-                end = outcomes.engine_died(job, task, attempt_id, because, was_alone=was_alone)
+                end = outcomes.engine_died(
+                    job, task, attempt_id, flight.batch.engine_id, because, was_alone=was_alone
+                )
             yield from self._ended(job, end, now)
 
     def _overdue(self, now: datetime) -> Iterator[Instruction]:
+        yield from self.crashes.look((engine.joined for engine in self.engines), now)
         for job in self.jobs.values():
             job.wake(now)
         for engine in self.engines:
@@ -419,11 +424,13 @@ class Scheduler:
             case BatchReport():
                 yield from self._folds_returned(job, flight.batch, outcome, now)
             case Prepared():
-                self._losses_in_a_row = job.n_hindered = 0
+                job.n_hindered = 0
+                yield from self.crashes.finished()
                 yield outcomes.done(job, task, attempt_id)
                 yield from self._prepared(job, outcome, now)
             case Refitted():
-                self._losses_in_a_row = job.n_hindered = 0
+                job.n_hindered = 0
+                yield from self.crashes.finished()
                 yield outcomes.done(job, task, attempt_id)
                 yield RecordRefitted(job.job_id, outcome)
                 yield from self._advance(job)
@@ -434,6 +441,7 @@ class Scheduler:
                 job.n_hindered += 1
                 yield outcomes.hindered(job, task, attempt_id, message, wait, now)
             case TaskFailure(message, _, error_types):
+                yield from self.crashes.finished()
                 end = outcomes.erred(job, task, attempt_id, error_types, message, now)
                 yield from self._ended(job, end, now)
 
@@ -442,7 +450,7 @@ class Scheduler:
     ) -> Iterator[Instruction]:
         tasks = dict(batch.tasks)
         if report.results:
-            self._losses_in_a_row = 0
+            yield from self.crashes.finished()
             job.cost.learn(report.seconds / len(report.results))
         for result in report.results:
             attempt_id = result.attempt_id
@@ -504,7 +512,7 @@ class Scheduler:
 
     def _dispatch(self, now: datetime) -> Iterator[Instruction]:
         """Fill the engines' windows, the emptiest engines first."""
-        if self.draining:
+        if self.draining or self.crashes.is_stalled:
             return
         for depth in range(self.policy.window):
             for engine in self.engines:
@@ -544,7 +552,9 @@ class Scheduler:
         )
 
     def _send(self, job: JobQueue, engine: Engine, now: datetime) -> Iterator[Instruction]:
-        tasks = job.take(self._batch_size(job))
+        # After a stall, tasks that took no engine down tell best whether engines work again.
+        spare_suspects = self.crashes.is_on_probation
+        tasks = job.take(self._batch_size(job), spare_suspects=spare_suspects)
         kind = tasks[0].kind
         numbered = tuple(enumerate(tasks, start=self._next_attempt))
         self._next_attempt += len(tasks)

@@ -41,7 +41,8 @@ class Task:
     """A task that still has to be done, as the core holds it.
 
     The counters are those of the records: `n_attempts` ended in an error, `n_engines_lost` engines
-    died while it was alone in its batch. `alone` keeps a suspect out of others' batches.
+    died while it was alone in its batch, of which `died_on` names those of this scheduler's time.
+    `alone` keeps a suspect out of others' batches.
     """
 
     task_id: int
@@ -52,6 +53,7 @@ class Task:
     n_attempts: int = 0
     n_engines_lost: int = 0
     alone: bool = False
+    died_on: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,25 @@
 """The scheduler core: facts in, orders out. No clock, no cluster, no database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from core_driver import NOW, PREPARED, Driver, batches, in_hand, of, report
 from freezegun import freeze_time
 
 from schemas.lifecycle import (
-    JOB_MOVES,
     FailureReason,
     JobState,
     Outcome,
     TaskKind,
     TaskState,
 )
-from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
+from schemas.task import BatchReport, FoldResult, Refitted, TaskFailure
 from service.policy import Policy, backoff_seconds
-from service.scheduler import Scheduler
 from service.stimuli import (
     AdvanceSearch,
-    Batch,
     BatchReturned,
     CancelRequested,
     CancelTasks,
-    Dispatch,
     DrainRequested,
     EndTask,
     EngineJoined,
@@ -49,63 +46,6 @@ from service.stimuli import (
     TaskPlanned,
     Tick,
 )
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, 5, 3, True, 120, {})
-
-
-def of(kind, orders):
-    return [order for order in orders if isinstance(order, kind)]
-
-
-def batches(orders) -> list[Batch]:
-    return [order.batch for order in of(Dispatch, orders)]
-
-
-def report(batch: Batch, *, seconds: float = 0.1, n_done: int | None = None) -> BatchReturned:
-    """A batch that went well, or whose first `n_done` folds did before its budget was spent."""
-    n_done = len(batch.tasks) if n_done is None else n_done
-    results = tuple(FoldResult(t.task_id, a, {"score": 1.0}) for a, t in batch.tasks[:n_done])
-    unstarted = tuple(a for a, _ in batch.tasks[n_done:])
-    return BatchReturned(
-        batch.batch_id, BatchReport(batch.batch_id, results, unstarted, seconds * n_done)
-    )
-
-
-class Driver:
-    """Plays the daemon: answers what the core asks for, and keeps the time."""
-
-    def __init__(self, policy: Policy | None = None):
-        self.core = Scheduler(policy)
-        self.now = NOW
-        self.orders = []
-        self.states = {}
-
-    def tell(self, stimulus):
-        if isinstance(stimulus, JobAdmitted):
-            self.states[stimulus.job_id] = stimulus.state
-        orders = self.core.handle(stimulus, self.now)
-        self.orders += orders
-        for move in of(MoveJob, orders):
-            before, self.states[move.job_id] = self.states[move.job_id], move.state
-            assert (before, move.state) in JOB_MOVES, "the tables would refuse this"
-        return orders
-
-    def search(self, job_id: int, n_folds: int, **options):
-        """Bring a job to where its folds are ready to go out."""
-        prepare = Task(1000 * job_id, TaskKind.PREPARE)
-        self.tell(JobAdmitted(job_id, JobState.QUEUED, todo=prepare, **options))
-        batch = next(b for b in batches(self.orders) if b.job_id == job_id)
-        self.tell(BatchReturned(batch.batch_id, PREPARED))
-        return self.folds(job_id, n_folds)
-
-    def folds(self, job_id: int, n_folds: int):
-        self.tell(FoldsPlanned(job_id, n_folds, complete=True))
-        tasks = tuple(
-            Task(1000 * job_id + i, TaskKind.FOLD, params={}, split=0)
-            for i in range(1, n_folds + 1)
-        )
-        return self.tell(FoldsLoaded(job_id, tasks))
 
 
 @pytest.fixture
@@ -201,18 +141,50 @@ def test_a_lost_engine_is_not_charged_to_the_model(driver):
 def test_a_task_that_takes_down_every_engine_is_poison_and_the_search_goes_on(driver):
     (first,) = batches(driver.search(1, 2, retry=RetryPolicy(engine_losses=3)))
     poisonous = first.tasks[0][1].task_id
-    for engine_id in (1, 2, 3):
-        orders = driver.tell(EngineLost(engine_id, f"engine {engine_id} died"))
+    for engine_id, host in ((1, "a"), (2, "b"), (3, "c")):
+        orders = driver.tell(EngineLost(engine_id, f"killed by SIGKILL on host {host}"))
         ended = of(EndTask, orders)
         driver.tell(EngineJoined(engine_id + 1))
     (end,) = ended
     assert (end.task_id, end.state, end.reason) == (
         poisonous, TaskState.FAILED, FailureReason.POISON,
     )  # fmt: skip
-    assert "engine 3 died" in end.error
-    last = batches(driver.orders)[-1]
+    assert end.error == (
+        "3 engines died while this task was alone there (engine 1, 2, 3); last: killed by SIGKILL"
+        " on host c"
+    )
+    driver.now += timedelta(seconds=5)
+    (last,) = batches(driver.tell(Tick()))
     assert last.tasks[0][1].task_id != poisonous
     assert of(AdvanceSearch, driver.tell(report(last)))
+
+
+def test_poison_says_what_is_known_of_engines_lost_under_an_earlier_scheduler(driver):
+    driver.tell(JobAdmitted(1, JobState.RUNNING, n_open=1, retry=RetryPolicy(engine_losses=3)))
+    driver.tell(FoldsPlanned(1, 0, complete=True))
+    driver.tell(FoldsLoaded(1, (Task(2, TaskKind.FOLD, {}, 0, n_engines_lost=2),)))
+    (end,) = of(EndTask, driver.tell(EngineLost(1, "killed")))
+    assert end.error == (
+        "3 engines died while this task was alone there (engine 1 and earlier ones); last: killed"
+    )
+
+
+def test_who_shared_a_batch_with_a_poison_task_is_not_blamed(driver):
+    (first,) = batches(driver.search(1, 200))
+    driver.now += timedelta(seconds=1)
+    running, _ = batches(driver.tell(report(first, seconds=0.05)))
+    poisonous, n_engines = running.tasks[0][1].task_id, 1
+    ends = []
+    while not ends:
+        orders = driver.tell(EngineLost(n_engines, "killed"))
+        ends = of(EndTask, orders)
+        n_engines += 1
+        out = batches(driver.tell(EngineJoined(n_engines)))
+        while out and out[0].tasks[0][1].task_id != poisonous:
+            out = out[1:] + batches(driver.tell(report(out[0])))
+    failed = [o for o in of(EndTask, driver.orders) if o.state is TaskState.FAILED]
+    assert [o.task_id for o in failed] == [poisonous]
+    assert n_engines == 5, "one loss in the batch, three alone"
 
 
 def test_an_error_is_tried_again_only_if_the_job_names_it(driver):
@@ -446,12 +418,6 @@ def test_what_is_not_a_stimulus_is_refused(driver):
 
 
 # --- engines that outlive a scheduler, or are lost at no fault of theirs --------------------------
-
-
-def in_hand(batch_id: int, *task_ids: int, job_id: int = 7, engine_id: int = 1, kind=TaskKind.FOLD):
-    """A batch that an engine has from the last scheduler; attempts are numbered 100 + task."""
-    tasks = tuple((100 + task_id, Task(task_id, kind, {}, 0)) for task_id in task_ids)
-    return Batch(batch_id, job_id, engine_id, kind, tasks, 0.5)
 
 
 def test_folds_on_an_engine_that_rejoined_are_neither_sent_again_nor_forgotten():
