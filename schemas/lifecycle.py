@@ -61,7 +61,8 @@ class Outcome(StrEnum):
     ERROR = "error"
     TIMEOUT = "timeout"
     ENGINE_LOST = "engine_lost"
-    RETURNED = "returned"  #: came back unstarted: its batch ran out of time, or was waiting
+    #: Came back undone: its batch ran out of time, was waiting, or the disk let nothing be written.
+    RETURNED = "returned"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"  #: another copy finished first
 

@@ -202,11 +202,19 @@ class Refitted:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """A prepare or refit task that could not be done: a problem to tell, not a crash."""
+    """A prepare or refit task that could not be done: a problem to tell, not a crash.
+
+    Attributes
+    ----------
+    is_environment : bool
+        Neither the job nor the task is at fault: the engine had no room, or no right, on the disk
+        where it was to write. The same task goes well once that is put right.
+    """
 
     message: str
     error: str | None = None
     error_types: tuple[str, ...] = ()
+    is_environment: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -463,7 +463,7 @@ class Daemon:
         match step:
             case planner.PlanFolds(candidates):
                 self._planning[job_id] = (candidates, dossier.prepared.n_splits)
-            case planner.AwaitFolds():
+            case planner.Await():
                 yield FoldsPlanned(job_id, 0, complete=True)
             case planner.Refit(task):
                 self._dossiers.forget(job_id)  # the best parameters are known now

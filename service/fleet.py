@@ -21,9 +21,10 @@ class Flight:
 
 @dataclass(slots=True)
 class Engine:
-    """An engine and its batches, the running one first."""
+    """An engine since it `joined`, and its batches, the running one first."""
 
     engine_id: int
+    joined: datetime
     flights: list[Flight] = field(default_factory=list)
 
     @property
@@ -42,6 +43,9 @@ class Fleet:
     def __len__(self) -> int:
         return len(self._engines)
 
+    def __contains__(self, engine_id: int) -> bool:
+        return engine_id in self._engines
+
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines.values())
 
@@ -50,9 +54,9 @@ class Fleet:
         """Batches at engines."""
         return len(self._at)
 
-    def join(self, engine_id: int) -> None:
+    def join(self, engine_id: int, now: datetime) -> Engine:
         """Take in an engine."""
-        self._engines.setdefault(engine_id, Engine(engine_id))
+        return self._engines.setdefault(engine_id, Engine(engine_id, now))
 
     def leave(self, engine_id: int) -> Engine | None:
         """Take out an engine and return it with what it had in hand."""
@@ -62,10 +66,12 @@ class Fleet:
                 del self._at[flight.batch.batch_id]
         return engine
 
-    def send(self, engine: Engine, batch: Batch, now: datetime) -> None:
+    def send(self, engine: Engine, batch: Batch, now: datetime) -> Flight:
         """Put a batch on an engine; it runs at once if nothing else is there."""
-        engine.flights.append(Flight(batch, since=None if engine.flights else now))
+        flight = Flight(batch, since=None if engine.flights else now)
+        engine.flights.append(flight)
         self._at[batch.batch_id] = engine
+        return flight
 
     def land(self, batch_id: int, now: datetime) -> Flight | None:
         """Take a batch off its engine, where the next one starts to run.
@@ -81,13 +87,16 @@ class Fleet:
             engine.running.since = now
         return flight
 
-    def void(self, job_id: int, now: datetime) -> list[int]:
-        """Let the batches of a job count no more; return the engines that run one of them."""
-        running: list[int] = []
-        for engine in self:
-            for flight in engine.flights:
-                if flight.batch.job_id == job_id:
-                    flight.void_since = now
-                    if flight is engine.running:
-                        running.append(engine.engine_id)
-        return running
+    def of_job(self, job_id: int) -> list[Flight]:
+        """Return the batches of a job whose results count."""
+        return [
+            flight
+            for engine in self
+            for flight in engine.flights
+            if flight.batch.job_id == job_id and flight.void_since is None
+        ]
+
+    def void(self, flight: Flight, now: datetime) -> bool:
+        """Let a batch count no more; say whether its engine runs it."""
+        flight.void_since = now
+        return self._at[flight.batch.batch_id].running is flight

@@ -26,6 +26,20 @@ def unstarted(job: JobQueue, task: Task, attempt_id: int) -> PutBackTask:
     return _put_back(task, attempt_id, Outcome.RETURNED)
 
 
+def hindered(
+    job: JobQueue, task: Task, attempt_id: int, error: str, wait: float, now: datetime
+) -> PutBackTask:
+    """Try the task again later, uncounted: its engine had no room or no right to write."""
+    job.put_back(task, now + timedelta(seconds=wait))
+    return _put_back(task, attempt_id, Outcome.RETURNED, error)
+
+
+def bereft(job: JobQueue, task: Task, attempt_id: int, because: str) -> PutBackTask:
+    """Take the task back as it went out: it was lost with an engine, at no fault of either."""
+    job.put_back(task)
+    return _put_back(task, attempt_id, Outcome.ENGINE_LOST, because)
+
+
 def erred(
     job: JobQueue,
     task: Task,
@@ -75,16 +89,16 @@ def timed_out(
 
 
 def engine_died(
-    job: JobQueue, task: Task, attempt_id: int, because: str, *, was_alone: bool
+    job: JobQueue, task: Task, attempt_id: int, engine_id: int, because: str, *, was_alone: bool
 ) -> EndTask | PutBackTask:
     """Try the task again, alone: its engine died while its batch ran there.
 
     Only an engine that died under a task alone in its batch counts against the task.
     """
-    task.n_engines_lost += was_alone
+    if was_alone:
+        task.n_engines_lost += 1
+        task.died_on += (engine_id,)
     if task.n_engines_lost >= job.retry.engine_losses:
-        n = task.n_engines_lost
-        died = "the engine died" if n == 1 else f"{n} engines died"
         return _end(
             job,
             task,
@@ -92,11 +106,20 @@ def engine_died(
             TaskState.FAILED,
             Outcome.ENGINE_LOST,
             FailureReason.POISON,
-            f"{died} while this task was alone there; last: {because}",
+            _poisonous(task, because),
         )
     task.alone = True
     job.put_back(task)
     return _put_back(task, attempt_id, Outcome.ENGINE_LOST, because)
+
+
+def _poisonous(task: Task, because: str) -> str:
+    n = task.n_engines_lost
+    died = "the engine died" if n == 1 else f"{n} engines died"
+    names = ", ".join(map(str, task.died_on))
+    if n > len(task.died_on):
+        names += " and earlier ones"
+    return f"{died} while this task was alone there (engine {names}); last: {because}"
 
 
 def _end(

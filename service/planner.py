@@ -35,8 +35,8 @@ class PlanFolds:
 
 
 @dataclass(frozen=True, slots=True)
-class AwaitFolds:
-    """Everything is planned; folds of it are still open."""
+class Await:
+    """Everything is planned; folds of it, or the refit, are still under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class End:
     failure: str | None = None
 
 
-Step = PlanFolds | AwaitFolds | Refit | End
+Step = PlanFolds | Await | Refit | End
 
 
 def candidates(
@@ -139,8 +139,8 @@ def _halving_step(
         if n_planned < n_wanted:
             if iteration == 0:
                 params: Iterator[Params] = candidates(search, catalog, n_first)
-            elif store.n_pending_folds(job.id):
-                return AwaitFolds()
+            elif store.has_open_folds(job.id):
+                return Await()
             elif (failure := _all_failed(store, job, iteration - 1)) is not None:
                 return End(failure)
             else:
@@ -171,11 +171,13 @@ def _with_resource(params: Params, search: SearchSpec, n_resources: int) -> Para
 
 def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> Step:
     """All is planned: wait for the last folds, then choose the winner and have it fitted."""
-    if store.n_pending_folds(job.id):
-        return AwaitFolds()
+    if store.has_open_folds(job.id):
+        return Await()
     if (failure := _all_failed(store, job, iteration)) is not None:
         return End(failure)
     known = store.single_task(job.id, TaskKind.REFIT)
+    if known is not None and known[1] is TaskState.DISPATCHED:
+        return Await()  # an engine that outlived the last scheduler is at it
     folds = read_folds(store.connection, job.id)
     results = cv_results(folds)
     index = best_index(results, spec)

@@ -24,9 +24,17 @@ class Policy:
         Seconds past a time limit before the engine is ended: the engine's own timer comes first.
     cancel_grace : float
         Seconds an interrupted engine has to stop working for a job that was given up.
+    disk_backoff : float
+        Seconds before a prepare or refit task is sent again that found no room, or no right, to
+        write; doubles up to `disk_backoff_max` while that stays so.
     respawn_backoff : float
         Seconds before a replacement is started when engines keep dying without finishing a batch;
         doubles up to `respawn_backoff_max`. The first replacement starts at once.
+    crash_losses : int
+        Engines that may die in a row, with nothing finished anywhere, before dispatch stops.
+    proof_seconds : float
+        Seconds an engine has to stay alive before dispatch goes on after such a stop; doubles with
+        each further one, up to `proof_seconds_max`, until something is finished.
     """
 
     batch_seconds: float = 0.25
@@ -35,8 +43,13 @@ class Policy:
     page: int = 4000
     kill_grace: float = 1.0
     cancel_grace: float = 5.0
+    disk_backoff: float = 5.0
+    disk_backoff_max: float = 60.0
     respawn_backoff: float = 1.0
     respawn_backoff_max: float = 60.0
+    crash_losses: int = 3
+    proof_seconds: float = 5.0
+    proof_seconds_max: float = 60.0
 
     def batch_size(self, fold_seconds: float | None, n_waiting: int, n_engines: int) -> int:
         """Return how many folds fill a batch's time; fewer towards the end, to end together.
@@ -60,8 +73,19 @@ class Policy:
         """Return how long to wait before another engine is started."""
         if losses_in_a_row <= 1:
             return 0.0
-        wait = self.respawn_backoff * 2.0 ** min(losses_in_a_row - 2, 30)
-        return min(wait, self.respawn_backoff_max)
+        return _doubled(self.respawn_backoff, losses_in_a_row - 2, self.respawn_backoff_max)
+
+    def disk_seconds(self, n_before: int) -> float:
+        """Return how long a task waits for the disk that waited `n_before` times already."""
+        return _doubled(self.disk_backoff, n_before, self.disk_backoff_max)
+
+    def proof_wait(self, n_before: int) -> float:
+        """Return how long an engine has to live after dispatch stopped `n_before` times already."""
+        return _doubled(self.proof_seconds, n_before, self.proof_seconds_max)
+
+
+def _doubled(seconds: float, times: int, most: float) -> float:
+    return float(min(seconds * 2.0 ** min(times, 30), most))
 
 
 def backoff_seconds(retry_backoff: float, n_attempts: int, task_id: int) -> float:

@@ -2,6 +2,7 @@
 
 import heapq
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -45,6 +46,10 @@ class JobQueue:
         The folds wait for the data to be prepared again.
     engines : dict of int to int
         Batches in flight by engine.
+    known : set of int
+        Fold tasks beyond `cursor` that came into memory another way than by loading.
+    n_hindered : int
+        How often in a row its prepare or refit task found the disk full or closed to it.
     """
 
     job_id: int
@@ -69,6 +74,8 @@ class JobQueue:
     advancing: bool = False
     cost: FoldCost = field(default_factory=FoldCost)
     engines: dict[int, int] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    n_hindered: int = 0
     _order: "count[int]" = field(default_factory=count)
 
     @property
@@ -116,12 +123,31 @@ class JobQueue:
             return not self.delayed
         return self.open == 0 and not self.delayed and not self.engines
 
-    def take(self, size: int) -> list[Task]:
-        """Remove and return the tasks of the next batch, at most `size` folds."""
+    def load(self, tasks: tuple[Task, ...]) -> None:
+        """Take in fold tasks from the records, but for those that are here already."""
+        new = [task for task in tasks if task.task_id not in self.known]
+        self.unloaded -= len(new)
+        self.ready.extend(new)
+        if tasks:
+            self.cursor = tasks[-1].task_id
+            self.known = {task_id for task_id in self.known if task_id > self.cursor}
+
+    def know(self, tasks: Iterable[Task]) -> None:
+        """Count fold tasks as open that did not come by loading."""
+        for task in tasks:
+            self.open += 1
+            if task.task_id > self.cursor:
+                self.known.add(task.task_id)
+
+    def take(self, size: int, *, spare_suspects: bool = False) -> list[Task]:
+        """Remove and return the tasks of the next batch, at most `size` folds.
+
+        Suspects go first, unless they are to be spared while there are others.
+        """
         if self.todo is not None:
             task, self.todo = self.todo, None
             return [task]
-        if self.suspects:
+        if self.suspects and not (spare_suspects and self.ready):
             return [self.suspects.popleft()]
         return [self.ready.popleft() for _ in range(min(size, len(self.ready)))]
 

@@ -13,6 +13,7 @@ from service import jsontext
 from service.stimuli import (
     CancelTasks,
     Dispatch,
+    EndAttempt,
     EndTask,
     EngineLeft,
     MoveJob,
@@ -40,6 +41,7 @@ class Recorder:
             Dispatch: self._dispatched,
             EndTask: self._ended,
             PutBackTask: self._put_back,
+            EndAttempt: self._close_attempts,
             MoveJob: self._moved,
             CancelTasks: self._cancelled,
             RecordPrepared: self._prepared,
@@ -98,7 +100,9 @@ class Recorder:
             ((order.n_attempts, order.n_engines_lost, order.task_id) for order in orders),
         )
 
-    def _close_attempts(self, orders: Sequence[EndTask | PutBackTask], at: str) -> None:
+    def _close_attempts(
+        self, orders: Sequence[EndTask | PutBackTask | EndAttempt], at: str
+    ) -> None:
         self.connection.executemany(
             "UPDATE attempt SET outcome = ?, finished_at = ?, error = ? WHERE id = ?",
             ((order.outcome, at, order.error, order.attempt_id) for order in orders),

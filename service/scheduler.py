@@ -6,12 +6,14 @@ one transaction and then carries them out. (The shape is that of dask.distribute
 `worker_state_machine`, at a tenth of its size.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from schemas.lifecycle import JobState, TaskKind, TaskState
 from schemas.task import BatchReport, Prepared, Refitted, TaskFailure
 from service import outcomes
+from service.crashloop import CrashLoop
 from service.fleet import Engine, Fleet, Flight
 from service.policy import Policy
 from service.queue import JobQueue
@@ -28,6 +30,7 @@ from service.stimuli import (
     EngineLeft,
     EngineLost,
     EngineNeverCame,
+    EngineRejoined,
     FoldsLoaded,
     FoldsPlanned,
     FoldsPutBack,
@@ -71,7 +74,10 @@ class Scheduler:
         self.draining = False
         self._next_attempt = next_attempt
         self._next_batch = next_batch
-        self._losses_in_a_row = 0
+        self.crashes = CrashLoop(self.policy)
+        # What became of batches on engines that rejoined, until their jobs are admitted.
+        self._early: dict[int, list[tuple[Flight, Callable[[JobQueue], Iterator[Instruction]]]]]
+        self._early = {}
 
     # --- what the daemon asks ------------------------------------------------------------
 
@@ -109,12 +115,14 @@ class Scheduler:
             case SearchEnded(job_id, failure):
                 orders = list(self._search_ended(job_id, failure, now))
             case EngineJoined(engine_id):
-                self.engines.join(engine_id)
+                self.engines.join(engine_id, now)
                 orders = []
-            case EngineLost(engine_id, because):
-                orders = list(self._engine_lost(engine_id, because, now))
+            case EngineRejoined(engine_id, batches):
+                orders = list(self._engine_rejoined(engine_id, batches, now))
+            case EngineLost(engine_id, because, blameless):
+                orders = list(self._engine_lost(engine_id, because, now, blameless=blameless))
             case EngineNeverCame(because):
-                orders = list(self._replace(because, now))
+                orders = list(self._engine_never_came(because, now))
             case BatchReturned(batch_id, outcome):
                 orders = list(self._batch_returned(batch_id, outcome, now))
             case CancelRequested(job_id):
@@ -152,7 +160,26 @@ class Scheduler:
             unloaded=job.n_open,
             open=job.n_open,
         )
+        early = self._early.pop(job.job_id, [])
+        flights = [*self.engines.of_job(job.job_id), *(flight for flight, _ in early)]
+        yield from self._adopt(queue, flights)
+        for _, become_of_it in early:
+            yield from become_of_it(queue)
         yield from self._advance(queue)
+
+    def _adopt(self, job: JobQueue, flights: list[Flight]) -> Iterator[Instruction]:
+        """Count what is out of the job already, on engines that outlived the last scheduler."""
+        for flight in flights:
+            job.sent(flight.batch.engine_id)
+            match flight.batch.kind:
+                case TaskKind.FOLD:
+                    job.know(task for _, task in flight.batch.tasks)
+                case TaskKind.PREPARE:
+                    job.blocked, job.todo = True, None
+                case TaskKind.REFIT:
+                    job.todo = None
+        if flights and job.state is JobState.QUEUED:
+            yield self._moved(job, flights[0].batch.kind)
 
     def _advance(self, job: JobQueue) -> Iterator[Instruction]:
         """Ask what comes next, once, when nothing of the present plan is left."""
@@ -179,10 +206,7 @@ class Scheduler:
         if (job := self.jobs.get(job_id)) is None:
             return
         job.loading = False
-        job.unloaded -= len(tasks)
-        if tasks:
-            job.cursor = tasks[-1].task_id
-            job.ready.extend(tasks)
+        job.load(tasks)
         yield from ()
 
     def _task_planned(self, job_id: int, task: Task) -> Iterator[Instruction]:
@@ -195,7 +219,7 @@ class Scheduler:
     def _folds_put_back(self, job_id: int, tasks: tuple[Task, ...]) -> Iterator[Instruction]:
         if (job := self.jobs.get(job_id)) is None:
             return
-        job.open += len(tasks)
+        job.know(tasks)
         job.ready.extend(tasks)
         yield from ()
 
@@ -218,17 +242,23 @@ class Scheduler:
         yield MoveJob(job.job_id, JobState.FAILED, why)
 
     def _cancel(self, job_id: int, now: datetime) -> Iterator[Instruction]:
-        if (job := self.jobs.get(job_id)) is None:
-            return
-        yield from self._give_up(job, now)
-        yield MoveJob(job_id, JobState.CANCELLED, "cancelled on request")
+        if (job := self.jobs.get(job_id)) is not None:
+            yield from self._give_up(job, now)
+            yield MoveJob(job_id, JobState.CANCELLED, "cancelled on request")
+        else:  # an engine that rejoined may run something of a job that was never admitted
+            self._early.pop(job_id, None)
+            yield from self._void(job_id, now)
 
     def _give_up(self, job: JobQueue, now: datetime) -> Iterator[Instruction]:
         """Forget the job; what runs of it is interrupted, and its results will count no more."""
         del self.jobs[job.job_id]
         yield CancelTasks(job.job_id)
-        for engine_id in self.engines.void(job.job_id, now):
-            yield Interrupt(engine_id)
+        yield from self._void(job.job_id, now)
+
+    def _void(self, job_id: int, now: datetime) -> Iterator[Instruction]:
+        for flight in self.engines.of_job(job_id):
+            if self.engines.void(flight, now):
+                yield Interrupt(flight.batch.engine_id)
 
     def _pause(self, job_id: int) -> Iterator[Instruction]:
         job = self.jobs.get(job_id)
@@ -245,57 +275,96 @@ class Scheduler:
 
     # --- engines ---------------------------------------------------------------------------
 
-    def _engine_lost(self, engine_id: int, because: str, now: datetime) -> Iterator[Instruction]:
+    def _engine_rejoined(
+        self, engine_id: int, batches: tuple[Batch, ...], now: datetime
+    ) -> Iterator[Instruction]:
+        if engine_id in self.engines:
+            return
+        engine = self.engines.join(engine_id, now)
+        for batch in batches:
+            flight = self.engines.send(engine, batch, now)
+            if not batch.tasks and self.engines.void(flight, now):
+                yield Interrupt(engine_id)
+
+    def _engine_lost(
+        self, engine_id: int, because: str, now: datetime, *, blameless: bool
+    ) -> Iterator[Instruction]:
         if (engine := self.engines.leave(engine_id)) is None:
             return
-        killed_because = engine.running.killed_because if engine.running else None
+        suspect = None if blameless else engine.running
+        killed_because = suspect.killed_because if suspect else None
         because = killed_because or because
         n_suspects = n_untouched = 0
         for flight in engine.flights:
-            job = self.jobs.get(flight.batch.job_id)
-            if flight.void_since is not None or job is None:
+            if flight.void_since is not None:
                 continue
-            job.came_back(engine_id)
-            if flight is engine.running:
+            if flight is suspect:
                 n_suspects += len(flight.batch.tasks)
-                yield from self._suspects(job, flight, because, now)
+                yield from self._dealt(flight, partial(self._suspects, flight, because, now))
             else:
                 n_untouched += len(flight.batch.tasks)
-                for attempt_id, task in reversed(flight.batch.tasks):
-                    yield outcomes.unstarted(job, task, attempt_id)
+                yield from self._dealt(flight, partial(self._untouched, flight, because))
         yield EngineLeft(engine_id, because)
         yield Note(
             "engine lost",
             f"{because}; {n_suspects} tasks put back as suspects, {n_untouched} untouched",
             engine_id=engine_id,
         )
-        yield from self._start_another(now, blamed=killed_because is None)
+        if blameless:
+            yield from self._start_engine(now)
+        else:
+            yield from self._replace(now, None if killed_because else because)
 
-    def _replace(self, because: str, now: datetime) -> Iterator[Instruction]:
-        yield Note("engine not started", because)
-        yield from self._start_another(now, blamed=True)
-
-    def _start_another(self, now: datetime, *, blamed: bool) -> Iterator[Instruction]:
-        """Have a lost engine replaced: at once, but ever later while nothing gets finished."""
-        self._losses_in_a_row += blamed
-        if self.draining:
+    def _dealt(
+        self, flight: Flight, what: Callable[[JobQueue], Iterator[Instruction]]
+    ) -> Iterator[Instruction]:
+        """Let an event of a batch take its course, now or once its job is admitted."""
+        if (job := self.jobs.get(flight.batch.job_id)) is None:
+            self._early.setdefault(flight.batch.job_id, []).append((flight, what))
             return
-        wait = self.policy.respawn_seconds(self._losses_in_a_row)
-        yield StartEngine(now + timedelta(seconds=wait))
+        yield from what(job)
+
+    def _engine_never_came(self, because: str, now: datetime) -> Iterator[Instruction]:
+        yield Note("engine not started", because)
+        yield from self._replace(now, because)
+
+    def _replace(self, now: datetime, crashed: str | None) -> Iterator[Instruction]:
+        """Have a lost engine replaced: at once, but ever later while nothing gets finished."""
+        if crashed is not None:
+            yield from self.crashes.lost(crashed, now)
+        wait = self.policy.respawn_seconds(self.crashes.n_losses)
+        yield from self._start_engine(now + timedelta(seconds=wait))
+
+    def _start_engine(self, not_before: datetime) -> Iterator[Instruction]:
+        if not self.draining:
+            yield StartEngine(not_before)
+
+    def _untouched(self, flight: Flight, because: str, job: JobQueue) -> Iterator[Instruction]:
+        """Deal with a batch that did nothing to the engine it was lost with."""
+        job.came_back(flight.batch.engine_id)
+        for attempt_id, task in reversed(flight.batch.tasks):
+            if flight.since is None:
+                yield outcomes.unstarted(job, task, attempt_id)
+            else:
+                yield outcomes.bereft(job, task, attempt_id, because)
 
     def _suspects(
-        self, job: JobQueue, flight: Flight, because: str, now: datetime
+        self, flight: Flight, because: str, now: datetime, job: JobQueue
     ) -> Iterator[Instruction]:
         """Deal with the batch that ran when its engine died."""
+        job.came_back(flight.batch.engine_id)
         was_alone = len(flight.batch.tasks) == 1
         for attempt_id, task in flight.batch.tasks:
             if was_alone and flight.killed_because is not None:
                 end: EndTask | PutBackTask = outcomes.timed_out(job, task, attempt_id, because)
             else:
-                end = outcomes.engine_died(job, task, attempt_id, because, was_alone=was_alone)
+                end = outcomes.engine_died(
+                    job, task, attempt_id, flight.batch.engine_id, because, was_alone=was_alone
+                )
             yield from self._ended(job, end, now)
 
     def _overdue(self, now: datetime) -> Iterator[Instruction]:
+        yield from self.crashes.look((engine.joined for engine in self.engines), now)
         for job in self.jobs.values():
             job.wake(now)
         for engine in self.engines:
@@ -312,8 +381,13 @@ class Scheduler:
             if now - flight.void_since > timedelta(seconds=self.policy.cancel_grace):
                 return "ended: did not stop when its job was given up"
             return None
-        job = self.jobs[flight.batch.job_id]
-        if job.timeout is None or flight.since is None or flight.batch.kind is TaskKind.PREPARE:
+        job = self.jobs.get(flight.batch.job_id)
+        if (
+            job is None
+            or job.timeout is None
+            or flight.since is None
+            or flight.batch.kind is TaskKind.PREPARE
+        ):
             return None
         # A fold is only started within the budget, so this bounds the whole batch.
         allowed = job.timeout + self.policy.kill_grace
@@ -334,24 +408,40 @@ class Scheduler:
         flight = self.engines.land(batch_id, now)
         if flight is None:
             return  # its engine was given up before: the attempts are closed
-        job = self.jobs.get(flight.batch.job_id)
-        if flight.void_since is not None or job is None:
-            return
+        if flight.void_since is None:
+            yield from self._dealt(flight, partial(self._landed, flight, outcome, now))
+
+    def _landed(
+        self,
+        flight: Flight,
+        outcome: BatchReport | Prepared | Refitted | TaskFailure,
+        now: datetime,
+        job: JobQueue,
+    ) -> Iterator[Instruction]:
         job.came_back(flight.batch.engine_id)
         attempt_id, task = flight.batch.tasks[0]
         match outcome:
             case BatchReport():
                 yield from self._folds_returned(job, flight.batch, outcome, now)
             case Prepared():
-                self._losses_in_a_row = 0
+                job.n_hindered = 0
+                yield from self.crashes.finished()
                 yield outcomes.done(job, task, attempt_id)
                 yield from self._prepared(job, outcome, now)
             case Refitted():
-                self._losses_in_a_row = 0
+                job.n_hindered = 0
+                yield from self.crashes.finished()
                 yield outcomes.done(job, task, attempt_id)
                 yield RecordRefitted(job.job_id, outcome)
                 yield from self._advance(job)
+            case TaskFailure(message, is_environment=True):
+                wait = self.policy.disk_seconds(job.n_hindered)
+                if job.n_hindered == 0:
+                    yield Note("waiting", f"{task.kind} waits: {message}", job_id=job.job_id)
+                job.n_hindered += 1
+                yield outcomes.hindered(job, task, attempt_id, message, wait, now)
             case TaskFailure(message, _, error_types):
+                yield from self.crashes.finished()
                 end = outcomes.erred(job, task, attempt_id, error_types, message, now)
                 yield from self._ended(job, end, now)
 
@@ -360,11 +450,12 @@ class Scheduler:
     ) -> Iterator[Instruction]:
         tasks = dict(batch.tasks)
         if report.results:
-            self._losses_in_a_row = 0
+            yield from self.crashes.finished()
             job.cost.learn(report.seconds / len(report.results))
         for result in report.results:
             attempt_id = result.attempt_id
-            task = tasks.pop(attempt_id)
+            if (task := tasks.pop(attempt_id, None)) is None:
+                continue  # its attempt was closed before its engine rejoined
             if result.error is None:
                 end: EndTask | PutBackTask = outcomes.done(job, task, attempt_id, result)
             elif result.timed_out:
@@ -421,7 +512,7 @@ class Scheduler:
 
     def _dispatch(self, now: datetime) -> Iterator[Instruction]:
         """Fill the engines' windows, the emptiest engines first."""
-        if self.draining:
+        if self.draining or self.crashes.is_stalled:
             return
         for depth in range(self.policy.window):
             for engine in self.engines:
@@ -461,7 +552,9 @@ class Scheduler:
         )
 
     def _send(self, job: JobQueue, engine: Engine, now: datetime) -> Iterator[Instruction]:
-        tasks = job.take(self._batch_size(job))
+        # After a stall, tasks that took no engine down tell best whether engines work again.
+        spare_suspects = self.crashes.is_on_probation
+        tasks = job.take(self._batch_size(job), spare_suspects=spare_suspects)
         kind = tasks[0].kind
         numbered = tuple(enumerate(tasks, start=self._next_attempt))
         self._next_attempt += len(tasks)
@@ -476,12 +569,16 @@ class Scheduler:
         self._next_batch += 1
         self.engines.send(engine, batch, now)
         job.sent(engine.engine_id)
-        state = _STATE_WHILE[kind]
-        if job.state is not state:
-            job.state = state
-            yield MoveJob(job.job_id, state)
+        if job.state is not _STATE_WHILE[kind]:
+            yield self._moved(job, kind)
         yield Dispatch(batch)
         yield from self._load(job)
+
+    @staticmethod
+    def _moved(job: JobQueue, kind: TaskKind) -> MoveJob:
+        """Move the job to the state in which a task of this kind is out."""
+        job.state = _STATE_WHILE[kind]
+        return MoveJob(job.job_id, job.state)
 
     def _batch_size(self, job: JobQueue) -> int:
         n_engines = min(len(self.engines), job.max_engines or len(self.engines))

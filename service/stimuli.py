@@ -41,7 +41,8 @@ class Task:
     """A task that still has to be done, as the core holds it.
 
     The counters are those of the records: `n_attempts` ended in an error, `n_engines_lost` engines
-    died while it was alone in its batch. `alone` keeps a suspect out of others' batches.
+    died while it was alone in its batch, of which `died_on` names those of this scheduler's time.
+    `alone` keeps a suspect out of others' batches.
     """
 
     task_id: int
@@ -52,6 +53,7 @@ class Task:
     n_attempts: int = 0
     n_engines_lost: int = 0
     alone: bool = False
+    died_on: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,10 @@ class JobAdmitted:
         The prepared data and splits, when they are known: preparing again must find the same.
     todo : Task or None
         The prepare task, when the data are not prepared yet.
+        None while it is in flight on an engine that rejoined.
     n_open : int
-        Fold tasks that stand in the records as pending.
+        Fold tasks that stand in the records as pending. Those in flight on engines that rejoined
+        the core counts itself.
     """
 
     job_id: int
@@ -150,11 +154,36 @@ class EngineJoined:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineRejoined:
+    """An engine outlived the last scheduler and goes on under this one.
+
+    Comes before the `JobAdmitted` of the jobs whose batches it has.
+
+    Attributes
+    ----------
+    batches : tuple of Batch
+        What it has in hand, the running one first. Of each batch, the tasks whose attempts are
+        still open in the records; a batch with none is interrupted, its results count no more.
+    """
+
+    engine_id: int
+    batches: tuple[Batch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLost:
-    """An engine is gone, and with it whatever it was computing."""
+    """An engine is gone, and with it whatever it was computing.
+
+    Attributes
+    ----------
+    blameless : bool
+        Neither the engine nor what it ran is at fault (the controller died): its tasks go back as
+        they went out.
+    """
 
     engine_id: int
     because: str
+    blameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +240,7 @@ Stimulus = (
     | FoldsPutBack
     | SearchEnded
     | EngineJoined
+    | EngineRejoined
     | EngineLost
     | EngineNeverCame
     | BatchReturned
@@ -258,6 +288,15 @@ class PutBackTask:
     outcome: Outcome
     n_attempts: int
     n_engines_lost: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndAttempt:
+    """The attempt ended while another one of its task is out: the task stays where it is."""
+
+    attempt_id: int
+    outcome: Outcome
     error: str | None = None
 
 
@@ -360,10 +399,18 @@ class StartEngine:
     not_before: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Tell people why nothing is dispatched; with None, that it goes on again."""
+
+    because: str | None
+
+
 Record = (
     Dispatch
     | EndTask
     | PutBackTask
+    | EndAttempt
     | MoveJob
     | CancelTasks
     | RecordPrepared
@@ -372,5 +419,5 @@ Record = (
     | EngineLeft
     | Note
 )
-Action = Dispatch | AdvanceSearch | LoadFolds | Interrupt | KillEngine | StartEngine
+Action = Dispatch | AdvanceSearch | LoadFolds | Interrupt | KillEngine | StartEngine | Trouble
 Instruction = Record | Action

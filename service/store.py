@@ -455,8 +455,17 @@ class Store:
         )
         return [row[0] for row in rows]
 
+    def has_open_folds(self, job_id: int) -> bool:
+        """Whether a fold of the job is still to be done, or at an engine."""
+        row = self.connection.execute(
+            "SELECT 1 FROM task WHERE job_id = ? AND state IN ('pending', 'dispatched')"
+            " AND kind = 'fold' LIMIT 1",
+            (job_id,),
+        ).fetchone()
+        return row is not None
+
     def n_pending_folds(self, job_id: int) -> int:
-        """Count the job's fold tasks that are still to be done."""
+        """Count the job's fold tasks that wait to be sent to an engine."""
         return int(
             self.connection.execute(
                 "SELECT count(*) FROM task WHERE job_id = ? AND state = 'pending'"

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 from unittest.mock import patch
@@ -22,15 +23,20 @@ from sklearn.model_selection import (
 )
 from sklearn.model_selection._search_successive_halving import _top_k
 
+from schemas.job import JobSpec
+from schemas.lifecycle import Outcome, TaskKind, TaskState
 from schemas.problems import InvalidJob
 from schemas.search import SearchSpec
-from schemas.task import Prepared
+from schemas.task import EngineReport, FoldResult, Prepared
 from service import halving, planner
+from service.records import find_job
+from service.stimuli import Batch, Dispatch, EndTask, RecordPrepared, Task
+from service.store import Store
 from workers.catalog import Catalog
 
 SEEDS = st.integers(0, 2**32 - 1)
 
-# --- candidates ---------------------------------------------------------------------------------
+# --- candidates --------------------------------------------------------------------------------
 
 PARAMETERS = st.sampled_from(["alpha", "beta", "step__gamma", "Zeta", "a", "tol"])
 
@@ -159,7 +165,7 @@ def test_estimators_among_the_values_stay_in_the_job_files_spelling():
     ]
 
 
-# --- successive halving -------------------------------------------------------------------------
+# --- successive halving ------------------------------------------------------------------------
 
 N_SAMPLES = 130
 
@@ -354,3 +360,71 @@ def test_too_few_samples_for_the_first_iteration_are_told():
 
     with pytest.raises(InvalidJob, match="500"):
         planner.count(search, prepared(5, None))
+
+
+# --- going on with what is under way --------------------------------------------------------------
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+SPEC = JobSpec.model_validate(
+    {
+        "name": "job",
+        "data": {"loader": "iris"},
+        "estimator": "SVC",
+        "search": {"strategy": "grid", "space": {"C": [1, 2]}},
+    }
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """One engine, and a job whose two candidates are planned on two splits: tasks 2 to 5."""
+    store = Store(tmp_path / "foldq.db")
+    store.admit(SPEC, name="job.json", data=b"{}", digest="d", estimator="SVC", now=NOW)
+    store.engine_joined("local", 0, EngineReport("host", 123, {}), NOW)
+    store.record([RecordPrepared(1, prepared(2, None))], NOW)
+    store.plan(1, list(next_step(store).candidates), 2, NOW)
+    yield store
+    store.close()
+
+
+def next_step(store):
+    return planner.next_step(
+        store, find_job(store.connection, 1), SPEC, prepared(2, None), Catalog()
+    )
+
+
+def send(store, task_id, kind=TaskKind.FOLD):
+    """Dispatch a task as the attempt of the same number."""
+    batch = Batch(task_id, 1, 1, kind, ((task_id, Task(task_id, kind)),), 0.5)
+    store.record([Dispatch(batch)], NOW)
+
+
+def finish(store, task_id, score=0.5, kind=TaskKind.FOLD):
+    result = FoldResult(task_id, task_id, {"score": score}) if kind is TaskKind.FOLD else None
+    end = EndTask(
+        1, task_id, task_id, kind, TaskState.DONE, Outcome.OK, n_attempts=1, result=result
+    )
+    store.record([end], NOW)
+
+
+def test_folds_that_an_engine_still_has_are_awaited(store):
+    for task_id in (2, 3, 4, 5):
+        send(store, task_id)
+    for task_id in (2, 3, 4):
+        finish(store, task_id)
+    assert next_step(store) == planner.Await(), "nothing is pending, and one fold is out"
+    finish(store, 5, score=0.9)
+    assert isinstance(next_step(store), planner.Refit)
+
+
+def test_a_refit_that_an_engine_still_has_is_awaited_and_its_winner_stays(store):
+    for task_id in (2, 3, 4, 5):
+        send(store, task_id)
+        finish(store, task_id)
+    step = next_step(store)
+    send(store, step.task.task_id, TaskKind.REFIT)
+    store.connection.execute("UPDATE job SET best_score = 0.25")
+    assert next_step(store) == planner.Await()
+    assert find_job(store.connection, 1).best_score == 0.25, "not chosen anew meanwhile"
+    finish(store, step.task.task_id, kind=TaskKind.REFIT)
+    assert next_step(store) == planner.End()

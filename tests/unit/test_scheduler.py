@@ -1,33 +1,31 @@
 """The scheduler core: facts in, orders out. No clock, no cluster, no database."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from core_driver import NOW, PREPARED, Driver, batches, in_hand, of, report
 from freezegun import freeze_time
 
 from schemas.lifecycle import (
-    JOB_MOVES,
     FailureReason,
     JobState,
     Outcome,
     TaskKind,
     TaskState,
 )
-from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
+from schemas.task import BatchReport, FoldResult, Refitted, TaskFailure
 from service.policy import Policy, backoff_seconds
-from service.scheduler import Scheduler
 from service.stimuli import (
     AdvanceSearch,
-    Batch,
     BatchReturned,
     CancelRequested,
     CancelTasks,
-    Dispatch,
     DrainRequested,
     EndTask,
     EngineJoined,
     EngineLost,
     EngineNeverCame,
+    EngineRejoined,
     FoldsLoaded,
     FoldsPlanned,
     FoldsPutBack,
@@ -36,6 +34,7 @@ from service.stimuli import (
     KillEngine,
     LoadFolds,
     MoveJob,
+    Note,
     PauseRequested,
     PutBackTask,
     ReopenPrepare,
@@ -47,63 +46,6 @@ from service.stimuli import (
     TaskPlanned,
     Tick,
 )
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, 5, 3, True, 120, {})
-
-
-def of(kind, orders):
-    return [order for order in orders if isinstance(order, kind)]
-
-
-def batches(orders) -> list[Batch]:
-    return [order.batch for order in of(Dispatch, orders)]
-
-
-def report(batch: Batch, *, seconds: float = 0.1, n_done: int | None = None) -> BatchReturned:
-    """A batch that went well, or whose first `n_done` folds did before its budget was spent."""
-    n_done = len(batch.tasks) if n_done is None else n_done
-    results = tuple(FoldResult(t.task_id, a, {"score": 1.0}) for a, t in batch.tasks[:n_done])
-    unstarted = tuple(a for a, _ in batch.tasks[n_done:])
-    return BatchReturned(
-        batch.batch_id, BatchReport(batch.batch_id, results, unstarted, seconds * n_done)
-    )
-
-
-class Driver:
-    """Plays the daemon: answers what the core asks for, and keeps the time."""
-
-    def __init__(self, policy: Policy | None = None):
-        self.core = Scheduler(policy)
-        self.now = NOW
-        self.orders = []
-        self.states = {}
-
-    def tell(self, stimulus):
-        if isinstance(stimulus, JobAdmitted):
-            self.states[stimulus.job_id] = stimulus.state
-        orders = self.core.handle(stimulus, self.now)
-        self.orders += orders
-        for move in of(MoveJob, orders):
-            before, self.states[move.job_id] = self.states[move.job_id], move.state
-            assert (before, move.state) in JOB_MOVES, "the tables would refuse this"
-        return orders
-
-    def search(self, job_id: int, n_folds: int, **options):
-        """Bring a job to where its folds are ready to go out."""
-        prepare = Task(1000 * job_id, TaskKind.PREPARE)
-        self.tell(JobAdmitted(job_id, JobState.QUEUED, todo=prepare, **options))
-        batch = next(b for b in batches(self.orders) if b.job_id == job_id)
-        self.tell(BatchReturned(batch.batch_id, PREPARED))
-        return self.folds(job_id, n_folds)
-
-    def folds(self, job_id: int, n_folds: int):
-        self.tell(FoldsPlanned(job_id, n_folds, complete=True))
-        tasks = tuple(
-            Task(1000 * job_id + i, TaskKind.FOLD, params={}, split=0)
-            for i in range(1, n_folds + 1)
-        )
-        return self.tell(FoldsLoaded(job_id, tasks))
 
 
 @pytest.fixture
@@ -199,18 +141,50 @@ def test_a_lost_engine_is_not_charged_to_the_model(driver):
 def test_a_task_that_takes_down_every_engine_is_poison_and_the_search_goes_on(driver):
     (first,) = batches(driver.search(1, 2, retry=RetryPolicy(engine_losses=3)))
     poisonous = first.tasks[0][1].task_id
-    for engine_id in (1, 2, 3):
-        orders = driver.tell(EngineLost(engine_id, f"engine {engine_id} died"))
+    for engine_id, host in ((1, "a"), (2, "b"), (3, "c")):
+        orders = driver.tell(EngineLost(engine_id, f"killed by SIGKILL on host {host}"))
         ended = of(EndTask, orders)
         driver.tell(EngineJoined(engine_id + 1))
     (end,) = ended
     assert (end.task_id, end.state, end.reason) == (
         poisonous, TaskState.FAILED, FailureReason.POISON,
     )  # fmt: skip
-    assert "engine 3 died" in end.error
-    last = batches(driver.orders)[-1]
+    assert end.error == (
+        "3 engines died while this task was alone there (engine 1, 2, 3); last: killed by SIGKILL"
+        " on host c"
+    )
+    driver.now += timedelta(seconds=5)
+    (last,) = batches(driver.tell(Tick()))
     assert last.tasks[0][1].task_id != poisonous
     assert of(AdvanceSearch, driver.tell(report(last)))
+
+
+def test_poison_says_what_is_known_of_engines_lost_under_an_earlier_scheduler(driver):
+    driver.tell(JobAdmitted(1, JobState.RUNNING, n_open=1, retry=RetryPolicy(engine_losses=3)))
+    driver.tell(FoldsPlanned(1, 0, complete=True))
+    driver.tell(FoldsLoaded(1, (Task(2, TaskKind.FOLD, {}, 0, n_engines_lost=2),)))
+    (end,) = of(EndTask, driver.tell(EngineLost(1, "killed")))
+    assert end.error == (
+        "3 engines died while this task was alone there (engine 1 and earlier ones); last: killed"
+    )
+
+
+def test_who_shared_a_batch_with_a_poison_task_is_not_blamed(driver):
+    (first,) = batches(driver.search(1, 200))
+    driver.now += timedelta(seconds=1)
+    running, _ = batches(driver.tell(report(first, seconds=0.05)))
+    poisonous, n_engines = running.tasks[0][1].task_id, 1
+    ends = []
+    while not ends:
+        orders = driver.tell(EngineLost(n_engines, "killed"))
+        ends = of(EndTask, orders)
+        n_engines += 1
+        out = batches(driver.tell(EngineJoined(n_engines)))
+        while out and out[0].tasks[0][1].task_id != poisonous:
+            out = out[1:] + batches(driver.tell(report(out[0])))
+    failed = [o for o in of(EndTask, driver.orders) if o.state is TaskState.FAILED]
+    assert [o.task_id for o in failed] == [poisonous]
+    assert n_engines == 5, "one loss in the batch, three alone"
 
 
 def test_an_error_is_tried_again_only_if_the_job_names_it(driver):
@@ -441,3 +415,144 @@ def test_the_core_takes_its_time_from_its_caller_only(driver):
 def test_what_is_not_a_stimulus_is_refused(driver):
     with pytest.raises(TypeError, match="not a stimulus"):
         driver.core.handle("job admitted", NOW)  # type: ignore[arg-type]
+
+
+# --- engines that outlive a scheduler, or are lost at no fault of theirs --------------------------
+
+
+def test_folds_on_an_engine_that_rejoined_are_neither_sent_again_nor_forgotten():
+    driver = Driver()
+    batch = in_hand(1, 11, 12)
+    assert driver.tell(EngineRejoined(1, (batch,))) == []
+    orders = driver.tell(JobAdmitted(7, JobState.RUNNING))
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+    orders = driver.tell(FoldsPlanned(7, 0, complete=True))
+    assert orders == [], "the search waits for the two folds"
+    orders = driver.tell(report(batch))
+    assert [(o.task_id, o.attempt_id) for o in of(EndTask, orders)] == [(11, 111), (12, 112)]
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+
+
+def test_folds_lost_with_a_rejoined_engine_come_into_memory_once():
+    driver = Driver()
+    driver.tell(EngineRejoined(1, (in_hand(1, 11, 12),)))
+    driver.tell(JobAdmitted(7, JobState.RUNNING, n_open=1))
+    driver.tell(EngineLost(1, "killed"))
+    driver.tell(FoldsPlanned(7, 0, complete=True))
+    # They are pending in the records now, beyond what was loaded.
+    found = tuple(Task(task_id, TaskKind.FOLD, {}, 0) for task_id in (11, 12, 13))
+    driver.tell(FoldsLoaded(7, found))
+    sent = []
+    for engine_id in range(2, 9):
+        sent += batches(driver.tell(EngineJoined(engine_id)))
+    assert sorted(t.task_id for b in sent for _, t in b.tasks) == [11, 12, 13]
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PREPARING])
+def test_a_prepare_task_on_a_rejoined_engine_is_awaited(state):
+    driver = Driver()
+    batch = in_hand(1, 5, kind=TaskKind.PREPARE)
+    driver.tell(EngineRejoined(1, (batch,)))
+    driver.tell(EngineJoined(2))
+    orders = driver.tell(JobAdmitted(7, state))
+    assert batches(orders) == []
+    assert of(AdvanceSearch, orders) == []
+    assert driver.states[7] is JobState.PREPARING
+    orders = driver.tell(BatchReturned(1, PREPARED))
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+
+
+def test_a_refit_on_a_rejoined_engine_is_awaited():
+    driver = Driver()
+    batch = in_hand(1, 5, kind=TaskKind.REFIT)
+    driver.tell(EngineRejoined(1, (batch,)))
+    driver.tell(EngineJoined(2))
+    driver.tell(JobAdmitted(7, JobState.REFITTING))
+    assert driver.tell(FoldsPlanned(7, 0, complete=True)) == []
+    orders = driver.tell(BatchReturned(1, Refitted("m", "skops", (), None, 0.1)))
+    assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
+    assert of(MoveJob, driver.tell(SearchEnded(7))) == [MoveJob(7, JobState.COMPLETED)]
+
+
+@pytest.mark.parametrize("fate", ["returned", "lost"])
+def test_what_becomes_of_a_batch_before_its_job_is_admitted_is_kept_for_it(fate):
+    driver = Driver()
+    batch = in_hand(1, 11)
+    driver.tell(EngineRejoined(1, (batch,)))
+    early = report(batch) if fate == "returned" else EngineLost(1, "killed")
+    assert of((EndTask, PutBackTask), driver.tell(early)) == []
+    orders = driver.tell(JobAdmitted(7, JobState.RUNNING))
+    (end,) = of((EndTask, PutBackTask), orders)
+    assert (end.task_id, end.attempt_id) == (11, 111)
+    assert isinstance(end, EndTask) == (fate == "returned")
+    assert driver.core.n_in_flight == 0
+
+
+def test_a_batch_of_a_job_that_is_never_admitted_harms_nothing():
+    driver = Driver()
+    batch, other = in_hand(1, 11), in_hand(2, 21, job_id=8, engine_id=2)
+    driver.tell(EngineRejoined(1, (batch,)))
+    driver.tell(EngineRejoined(2, (other,)))
+    driver.now += timedelta(seconds=1000)
+    assert driver.tell(Tick()) == []
+    assert driver.tell(report(batch)) == []
+    assert of(Interrupt, driver.tell(CancelRequested(8))) == [Interrupt(2)], "given up by name"
+    assert of((EndTask, PutBackTask), driver.tell(EngineLost(2, "killed"))) == []
+
+
+def test_a_batch_without_open_attempts_is_interrupted():
+    driver = Driver()
+    orders = driver.tell(EngineRejoined(1, (in_hand(1), in_hand(2, 11))))
+    assert of(Interrupt, orders) == [Interrupt(1)]
+    driver.tell(JobAdmitted(7, JobState.RUNNING))
+    assert driver.tell(report(in_hand(1))) == []
+    assert of(EndTask, driver.tell(report(in_hand(2, 11))))
+
+
+def test_time_limits_count_from_the_moment_of_rejoining():
+    driver = Driver()
+    driver.tell(EngineRejoined(1, (in_hand(1, 11),)))
+    driver.tell(JobAdmitted(7, JobState.RUNNING, timeout=10.0))
+    driver.now += timedelta(seconds=10.5)
+    assert of(KillEngine, driver.tell(Tick())) == []
+    driver.now += timedelta(seconds=1)
+    assert of(KillEngine, driver.tell(Tick()))
+
+
+def test_a_blameless_loss_makes_nobody_suspect(driver):
+    (first,) = batches(driver.search(1, 200))
+    running, waiting = batches(driver.tell(report(first, seconds=0.05)))
+    orders = driver.tell(EngineLost(1, "the controller died", blameless=True))
+    back = of(PutBackTask, orders)
+    assert {o.task_id for o in back} == {t.task_id for b in (running, waiting) for _, t in b.tasks}
+    assert {(o.n_attempts, o.n_engines_lost) for o in back} == {(0, 0)}
+    assert of(StartEngine, orders) == [StartEngine(NOW)]
+    again = batches(driver.tell(EngineJoined(2)))
+    assert [len(b.tasks) for b in again] == [5, 5], "together as before"
+
+
+def test_blameless_losses_delay_no_replacement(driver):
+    for engine_id in range(1, 6):
+        orders = driver.tell(EngineLost(engine_id, "the controller died", blameless=True))
+        assert of(StartEngine, orders) == [StartEngine(NOW)]
+        driver.tell(EngineJoined(engine_id + 1))
+
+
+def test_a_task_that_the_disk_let_write_nothing_waits_uncounted(driver):
+    full = TaskFailure("no space left on the cache's disk", is_environment=True)
+    orders = driver.tell(JobAdmitted(1, JobState.QUEUED, todo=Task(5, TaskKind.PREPARE)))
+    waits = []
+    for _ in range(6):
+        (batch,) = batches(orders)
+        orders = driver.tell(BatchReturned(batch.batch_id, full))
+        (back,) = of(PutBackTask, orders)
+        assert (back.n_attempts, back.n_engines_lost) == (0, 0)
+        before, orders = driver.now, []
+        while not batches(orders):
+            driver.now += timedelta(seconds=1)
+            orders = driver.tell(Tick())
+        waits.append((driver.now - before).total_seconds())
+    assert waits == [5, 10, 20, 40, 60, 60]
+    (note,) = [o for o in of(Note, driver.orders) if o.kind == "waiting"]
+    assert note.message == "prepare waits: no space left on the cache's disk"
+    assert of(AdvanceSearch, driver.tell(BatchReturned(batches(orders)[0].batch_id, PREPARED)))

@@ -9,7 +9,7 @@ from schemas.job import JobSpec
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import EngineReport, FoldResult
 from service.migrations import migrations
-from service.stimuli import Batch, Dispatch, EndTask, MoveJob, Note, PutBackTask, Task
+from service.stimuli import Batch, Dispatch, EndAttempt, EndTask, MoveJob, Note, PutBackTask, Task
 from service.store import NewerDatabase, PlannedCandidate, Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -125,6 +125,25 @@ class TestTurns:
         outcomes = planned.connection.execute("SELECT outcome FROM attempt ORDER BY id").fetchall()
         assert outcomes == [("engine_lost",), ("ok",)]
         assert planned.next_numbers() == (3, 3)
+
+    def test_an_attempt_can_end_while_another_one_of_its_task_goes_on(self, planned):
+        turn = [
+            sent((1, 2)), sent((2, 2), batch_id=2), EndAttempt(1, Outcome.ENGINE_LOST, "killed"),
+        ]  # fmt: skip
+        planned.record(turn, NOW)
+        assert one(planned, "SELECT state FROM task WHERE id = 2") == ("dispatched",)
+        assert one(planned, "SELECT outcome, error FROM attempt WHERE id = 1") == (
+            "engine_lost", "killed",
+        )  # fmt: skip
+        planned.record([done(2, 2)], NOW)
+        assert one(planned, "SELECT state FROM task WHERE id = 2") == ("done",)
+
+    def test_folds_at_engines_are_open_but_not_to_be_loaded(self, planned):
+        planned.record([sent((1, 2), (2, 3), (3, 4), (4, 5)), done(1, 2), done(2, 3)], NOW)
+        assert (planned.n_pending_folds(1), planned.has_open_folds(1)) == (0, True)
+        assert planned.load_folds(1, 0, 10) == ()
+        planned.record([done(3, 4), done(4, 5)], NOW)
+        assert not planned.has_open_folds(1)
 
 
 class TestComingBack:
