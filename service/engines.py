@@ -421,10 +421,10 @@ class Engines:
             self._replacing = True
         log.error("the cluster is replaced: %s", because)
         # Engines that were coming are started again here; for the others the core asks.
-        n_starting = len(self._cluster.starting) if self._cluster is not None else 0
+        n_coming = self._cluster.n_coming if self._cluster is not None else 0
         for engine_id in list(self._numbers):
             self._lose(engine_id, because, blameless=True)
-        self._starter.submit(self._replace_cluster, n_starting)
+        self._starter.submit(self._replace_cluster, n_coming)
 
     def _replace_cluster(self, n_engines: int) -> None:
         try:

@@ -97,6 +97,7 @@ class LocalCluster:
         self.roles: dict[int, str] = {}
         #: When an engine that has not joined yet was forked (monotonic seconds).
         self.starting: dict[int, float] = {}
+        self._n_asked = 0  # engines asked for and not forked yet
 
     @property
     def name(self) -> str:
@@ -112,6 +113,11 @@ class LocalCluster:
             / "security"
             / f"ipcontroller-{self._cluster_id}-client.json"
         )
+
+    @property
+    def n_coming(self) -> int:
+        """Engines that were asked for and have not joined yet."""
+        return self._n_asked + len(self.starting)
 
     @property
     def silent_for(self) -> float:
@@ -164,6 +170,7 @@ class LocalCluster:
         """Have one more engine forked."""
         arguments = [*self._common_arguments(), "--IPEngine.enable_nanny=False"]
         self._ask(do="engine", arguments=arguments, memory=self.engine_memory)
+        self._n_asked += 1
 
     @property
     def engine_memory(self) -> int:
@@ -223,6 +230,7 @@ class LocalCluster:
             return
         if not self._await(lambda: not self.roles or self._connection is None):
             self._abandon()
+        self._forget_processes()
 
     def _await(self, condition: Callable[[], bool]) -> bool:
         """Wait for what the fork server does; whether it did it in time."""
@@ -240,8 +248,12 @@ class LocalCluster:
         if self._server is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._server.wait(_END_PATIENCE)
+        self._forget_processes()
+
+    def _forget_processes(self) -> None:
         self.roles.clear()
         self.starting.clear()
+        self._n_asked = 0
 
     # --- the fork server -----------------------------------------------------------------------
 
@@ -285,8 +297,6 @@ class LocalCluster:
             pass
         if self._connection is connection:
             self._close()
-            self.roles.clear()
-            self.starting.clear()
             self._tell(ServerGone())
 
     def _heard(self, event: dict[str, Any]) -> None:
@@ -294,7 +304,10 @@ class LocalCluster:
             case "started":
                 self.roles[event["pid"]] = event["role"]
                 if event["role"] == "engine":
+                    self._n_asked -= 1
                     self.starting[event["pid"]] = time.monotonic()
+            case "busy":
+                self._last_heard += event["seconds"]
             case "ended":
                 self.roles.pop(event["pid"], None)
                 self._tell(Ended(event["pid"], event["role"], _how(event)))

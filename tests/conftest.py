@@ -1,5 +1,7 @@
 """Fixtures with real engines. Whatever a test does, no process of a scheduler outlives it."""
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,3 +34,20 @@ def new_scheduler(tmp_path: Path) -> Iterator[Callable[..., Scheduler]]:
 
         made: list[Scheduler] = []
         yield make
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
+    """A running scheduler whose operator lists `Troublesome`; shared by the module's tests.
+
+    Its engines may use 1 GiB of memory each.
+    """
+    path = os.environ.get("PYTHONPATH")
+    here = str(Path(__file__).parent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", here if path is None else here + os.pathsep + path)
+        listed = json.dumps({"Troublesome": "troublesome.Troublesome"})
+        directory = tmp_path_factory.mktemp("service")
+        settings = {"catalog__estimators": listed, "engine_memory": "1GiB"}
+        with Scheduler(directory, **settings) as scheduler:
+            yield scheduler

@@ -17,6 +17,7 @@ A scheduler talks to it over a Unix socket in the cluster's directory, in lines 
 ``{"do": "quit"}``                      end all processes and the fork server
 ``{"do": "ping"}``                      answer with a `pong`
 ``{"event": "hello", …}``               the state, told to each scheduler that connects
+``{"event": "busy", "seconds"}``        nothing more will be heard for so long, at most
 ``{"event": "started", "pid", "role"}``
 ``{"event": "ended", "pid", "role", "signal", "code"}``
 ======================================  ==========================================================
@@ -51,6 +52,9 @@ BOOK = "processes.json"
 
 #: Seconds between SIGTERM and SIGKILL for the controller, which has a child of its own to end.
 _PATIENCE = 1.0
+
+#: Seconds that the imports may take on a slow or busy machine.
+_WARM_UP_PATIENCE = 120.0
 
 _PR_SET_PDEATHSIG = 1
 
@@ -152,6 +156,7 @@ class ForkServer:
                 self._cluster = request["cluster"]
                 self._fork("controller", request)
             case "engine":
+                self._tell(event="busy", seconds=_WARM_UP_PATIENCE)
                 importlib.import_module("ipyparallel.engine.app")
                 warm_up()
                 self._fork("engine", request)

@@ -13,7 +13,7 @@ class Troublesome(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    trouble : {"none", "os_error", "value_error", "sleep", "kill"}
+    trouble : {"none", "os_error", "value_error", "sleep", "kill", "memory"}
     times : int
         How often the trouble strikes before it is over, counted over processes in `directory`.
     """
@@ -36,6 +36,8 @@ class Troublesome(ClassifierMixin, BaseEstimator):
                     time.sleep(600)
                 case "kill":
                     os.kill(os.getpid(), 9)
+                case "memory":
+                    self.hoard_ = [np.ones(1 << 24) for _ in range(1000)]  # 128 MiB each
         return self
 
     def predict(self, X):
