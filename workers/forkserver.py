@@ -343,6 +343,7 @@ def main() -> NoReturn:
     parser.add_argument("--key", default="")
     parser.add_argument("--grace", type=float, default=300.0, help="seconds")
     given = parser.parse_args()
+    os.umask(0o077)  # connection files, logs: for the owner only
     ForkServer(given.directory, given.key, given.grace).serve()
 
 
