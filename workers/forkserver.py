@@ -152,7 +152,7 @@ class ForkServer:
     def _do(self, request: dict[str, Any]) -> None:
         match request["do"]:
             case "controller":
-                importlib.import_module("ipyparallel.controller.app")
+                importlib.import_module("workers.controller")
                 self._cluster = request["cluster"]
                 self._fork("controller", request)
             case "engine":
@@ -315,9 +315,9 @@ def _short(path: Path) -> Any:
 def _run(role: str, arguments: Sequence[str], memory: int | None) -> None:
     """Be a controller or an engine, until its end."""
     if role == "controller":
-        from ipyparallel.controller.app import IPController
+        from workers import controller
 
-        IPController.launch_instance(argv=list(arguments))
+        controller.run(arguments)
         return
     import numpy as np
     from ipyparallel.engine.app import IPEngine

@@ -1,0 +1,167 @@
+"""The parent of a local cluster: what it starts, tells and ends; real processes, no engines."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from cluster import ROOT, STARTED_WITHIN
+
+from workers import forkserver
+from workers.controller import KEPT, ForgetfulHub
+
+
+class Connection:
+    """A scheduler's end of the conversation."""
+
+    def __init__(self, directory: Path):
+        deadline = time.monotonic() + STARTED_WITHIN
+        while True:
+            try:
+                self.socket = forkserver.connect(directory / forkserver.SOCKET)
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the fork server comes up"
+                time.sleep(0.02)
+        self.socket.settimeout(STARTED_WITHIN)
+        self.lines = self.socket.makefile("rb")
+
+    def ask(self, **request: object) -> None:
+        self.socket.sendall(json.dumps(request).encode() + b"\n")
+
+    def hear(self) -> dict[str, object]:
+        return dict(json.loads(self.lines.readline()))
+
+    def close(self) -> None:
+        self.lines.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start a fork server; it and what it forked is gone after the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(directory: Path = tmp_path, grace: float = 60) -> subprocess.Popen[bytes]:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "workers.forkserver", str(directory), "--key", "k",
+             "--grace", str(grace)],
+            cwd=ROOT,
+        )  # fmt: skip
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        for process in psutil.Process(server.pid).children() if server.poll() is None else ():
+            process.kill()
+        server.kill()
+        server.wait()
+
+
+#: A controller that fails at once: it stands for any process that ends.
+BROKEN = {"do": "controller", "cluster": "c", "arguments": ["--no-such-flag"]}
+
+
+def test_it_tells_what_it_started_and_how_that_ended(serve, tmp_path):
+    serve()
+    connection = Connection(tmp_path)
+    assert connection.hear() == {"event": "hello", "key": "k", "cluster": None, "processes": []}
+    connection.ask(**BROKEN)
+    started, ended = connection.hear(), connection.hear()
+    assert started == {"event": "started", "pid": started["pid"], "role": "controller"}
+    assert ended == {
+        "event": "ended", "pid": started["pid"], "role": "controller", "signal": None, "code": 2,
+    }  # fmt: skip
+
+
+def test_a_second_scheduler_takes_over_and_finds_what_runs(serve, tmp_path):
+    serve()
+    first = Connection(tmp_path)
+    first.hear()
+    start_controller(first, tmp_path)
+    pid = first.hear()["pid"]
+    first.close()
+    second = Connection(tmp_path)
+    assert second.hear() == {
+        "event": "hello", "key": "k", "cluster": "c",
+        "processes": [{"pid": pid, "role": "controller"}],
+    }  # fmt: skip
+    second.ask(do="signal", pid=pid, signal=signal.SIGKILL)
+    assert second.hear()["signal"] == signal.SIGKILL
+    second.ask(do="signal", pid=os.getpid(), signal=signal.SIGKILL)  # not its own: not touched
+    second.ask(do="ping")
+    assert second.hear() == {"event": "pong"}
+
+
+def test_it_ends_everything_when_no_scheduler_came_for_the_grace_time(serve, tmp_path):
+    server = serve(grace=0.5)
+    connection = Connection(tmp_path)
+    connection.hear()
+    start_controller(connection, tmp_path)
+    controller = psutil.Process(int(str(connection.hear()["pid"])))
+    connection.close()
+    assert server.wait(STARTED_WITHIN) == 0
+    assert not controller.is_running()
+    assert not (tmp_path / forkserver.SOCKET).exists()
+    assert not (tmp_path / forkserver.BOOK).exists()
+
+
+def test_what_it_started_does_not_outlive_it(serve, tmp_path):
+    server = serve()
+    connection = Connection(tmp_path)
+    connection.hear()
+    start_controller(connection, tmp_path)
+    controller = psutil.Process(int(str(connection.hear()["pid"])))
+    server.kill()
+    controller.wait(STARTED_WITHIN)
+
+
+def test_a_directory_with_a_very_long_name_will_do(serve, tmp_path):
+    deep = tmp_path / ("d" * 120) / ("e" * 120)
+    deep.mkdir(parents=True)
+    serve(deep)
+    assert Connection(deep).hear()["event"] == "hello"
+
+
+def test_everything_it_makes_is_for_its_owner_only(serve, tmp_path):
+    serve()
+    connection = Connection(tmp_path)
+    connection.hear()
+    start_controller(connection, tmp_path)
+    connection.hear()
+    client_file = tmp_path / "profile" / "security" / "ipcontroller-c-client.json"
+    deadline = time.monotonic() + STARTED_WITHIN
+    while not client_file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    modes = {path: path.lstat().st_mode & 0o077 for path in tmp_path.rglob("*")}
+    # (IPython copies a README of its own with that file's mode.)
+    assert not {path for path, others in modes.items() if others and path.name != "README"}
+
+
+def start_controller(connection: Connection, directory: Path) -> None:
+    profile = directory / "profile"
+    profile.mkdir(mode=0o700)
+    arguments = [f"--profile-dir={profile}", "--cluster-id=c", "--ip=127.0.0.1", "--usethreads",
+                 "--nodb", "--log-level=50"]  # fmt: skip
+    connection.ask(do="controller", cluster="c", arguments=arguments)
+
+
+def test_the_hub_forgets_messages_that_are_long_answered(monkeypatch):
+    def answer(hub, idents, msg):
+        hub.all_completed.add(msg)
+        hub.completed[0].append(msg)
+
+    monkeypatch.setattr(ForgetfulHub.__base__, "save_queue_result", answer)
+    hub = ForgetfulHub.__new__(ForgetfulHub)
+    hub.all_completed, hub.completed = set(), {0: []}
+    for message in range(3 * KEPT):
+        hub.save_queue_result([], message)
+        assert len(hub.all_completed) <= KEPT + 1
+    assert len(hub.completed[0]) <= KEPT + 1
