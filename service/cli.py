@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from schemas import __version__
-from service.commands import look, run, steer
+from service.commands import look, run, steer, upkeep
 from service.commands.options import Spool
 from service.commands.terminal import ExitCode, stop
 
@@ -37,6 +37,11 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         steer.pause,
         steer.resume,
         steer.retry,
+    ),
+    "Upkeep": (
+        upkeep.doctor,
+        upkeep.backup,
+        upkeep.prune,
     ),
     "Other": (look.schema,),
 }

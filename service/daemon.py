@@ -40,6 +40,7 @@ from service.handover import known_engines, open_batches
 from service.layout import make_directories
 from service.logs import start_logging
 from service.policy import Policy
+from service.prune import Pruner
 from service.records import find_job
 from service.results import read_folds
 from service.scheduler import Scheduler
@@ -140,6 +141,7 @@ class Daemon:
         self._engines = Engines(settings, settings.spool / "cluster", self._inbox.put)
         self._intake = spool.Intake(settings, store)
         self._dossiers = Dossiers(settings, store)
+        self._pruner = Pruner(store, settings.spool)
         attempt, batch = store.next_numbers()
         policy = Policy(batch_seconds=settings.target_seconds)
         self._core = Scheduler(policy, next_attempt=attempt, next_batch=batch)
@@ -183,6 +185,7 @@ class Daemon:
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
             self._plan_more()
+            self._pruner.step()
             if draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
             if until_idle and self._is_idle():
@@ -350,6 +353,10 @@ class Daemon:
 
     def _control_requests(self) -> Iterator[Stimulus]:
         for asked in control.requests(self._settings.spool):
+            if isinstance(asked, control.PruneRequest):
+                at_work = {batch.job_id for batch in self._in_flight.values()}
+                self._pruner.ask(asked, at_work.union(self._core.jobs))
+                continue
             match asked.action:
                 case "cancel":
                     yield CancelRequested(asked.job_id)

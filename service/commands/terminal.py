@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     JOB_FAILED = 1
+    FAILED = 1  # another name, for commands that are not about a job
     USAGE = 2
     INVALID_JOB_FILE = 3
     NO_SUCH_JOB = 4
@@ -88,6 +89,11 @@ def print_json(document: dict[str, Any]) -> None:
     from service.jsontext import dumps
 
     sys.stdout.write(dumps(document, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+def counted(n: int, what: str) -> str:
+    """Write a number of things: 1 job, 1,200 folds."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float | None) -> str:
