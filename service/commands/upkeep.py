@@ -11,6 +11,7 @@ import typer
 from service.commands.options import AsJson, Spool, settings_of
 from service.commands.terminal import (
     ExitCode,
+    counted,
     messages,
     present,
     print_json,
