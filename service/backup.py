@@ -34,8 +34,8 @@ class BackupFailed(RuntimeError):
         self.next_step = next_step
 
 
-class BackupExists(BackupFailed):
-    """There is a file at the place already."""
+class UnfitPlace(BackupFailed):
+    """The copy cannot go where it is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def back_up(
         n_bytes = database.stat().st_size
         directory = file.absolute().parent
         if (free := shutil.disk_usage(directory).free) < n_bytes:
-            raise BackupFailed(
+            raise UnfitPlace(
                 f"{directory} has {free:,} bytes free, and the copy takes {n_bytes:,}.",
                 "Name a file on another disk.",
             )
@@ -85,6 +85,8 @@ def back_up(
             n_jobs, n_folds = _look_through(part)
             _sync(part)
             _refuse(database, file, force=force)  # it may have come meanwhile
+            for beside in ("-wal", "-shm"):  # of the file that was there: they would spoil the new
+                file.with_name(file.name + beside).unlink(missing_ok=True)
             part.replace(file)
     sync_directory(file.absolute().parent)
     return Backup(file, file.stat().st_size, n_jobs, n_folds)
@@ -93,13 +95,13 @@ def back_up(
 def _refuse(database: Path, file: Path, *, force: bool) -> None:
     own = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm", ".part")]
     if os.path.realpath(file) in map(os.path.realpath, own):
-        raise BackupFailed(f"{file} is the database itself.", "Name another file.")
+        raise UnfitPlace(f"{file} is the database itself.", "Name another file.")
     if file.is_dir():
-        raise BackupFailed(f"{file} is a directory.", f"Name a file: {file / 'foldq-backup.db'}")
+        raise UnfitPlace(f"{file} is a directory.", f"Name a file: {file / 'foldq-backup.db'}")
     if not file.absolute().parent.is_dir():
-        raise BackupFailed(f"There is no directory {file.absolute().parent}.", "Make it first.")
+        raise UnfitPlace(f"There is no directory {file.absolute().parent}.", "Make it first.")
     if os.path.lexists(file) and not force:
-        raise BackupExists(
+        raise UnfitPlace(
             f"{file} is there already.", "Name another file, or put the copy in its place: --force"
         )
 
@@ -117,13 +119,16 @@ def _part(file: Path) -> Iterator[Path]:
             raise BackupFailed(
                 f"Another backup is writing {part}.", "Wait for it, or name another file."
             ) from None
+        # One that was killed may have left it.
         os.fchmod(descriptor, OWNER_FILE)
-        os.ftruncate(descriptor, 0)  # one that was killed may have left it
+        os.ftruncate(descriptor, 0)
+        for beside in ("-journal", "-wal", "-shm"):
+            part.with_name(part.name + beside).unlink(missing_ok=True)
         try:
             yield part
-        finally:
+        except BaseException:
             part.unlink(missing_ok=True)
-            part.with_name(f"{part.name}-journal").unlink(missing_ok=True)
+            raise
     finally:
         os.close(descriptor)
 
@@ -132,7 +137,9 @@ def _copy(
     records: sqlite3.Connection, part: Path, progress: Callable[[int, int], None] | None
 ) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-        copy.execute("PRAGMA synchronous=OFF")  # synced as a whole when it is complete
+        # Begun anew if it is interrupted, synced as a whole when it is complete.
+        copy.execute("PRAGMA synchronous=OFF")
+        copy.execute("PRAGMA journal_mode=MEMORY")
         # Without a transaction around it a copy starts anew whenever something is recorded.
         records.execute("BEGIN")
         records.execute("SELECT 1 FROM sqlite_master").fetchone()

@@ -38,11 +38,11 @@ def rights(patient: Patient) -> Finding:
     if not spool.is_dir():
         return Finding("spool", "critical", f"{spool} is no directory", "name another with --spool")
     missing: list[str] = []
-    for directory in (spool, *(spool / name for name in DIRECTORIES)):
-        if not directory.is_dir():
+    for directory in (spool, *(spool / name for name in (*DIRECTORIES, "cluster"))):
+        if directory.is_dir():
+            _rights_of(directory, notes, os.R_OK | os.W_OK | os.X_OK, 0o700)
+        elif directory.name in DIRECTORIES:
             missing.append(directory.name)
-            continue
-        _rights_of(directory, notes, os.R_OK | os.W_OK | os.X_OK, 0o700)
     for file in (patient.database, spool / "scheduler.lock"):
         if file.is_file():
             _rights_of(file, notes, os.R_OK | os.W_OK, 0o600)
@@ -139,7 +139,7 @@ def connection_files(patient: Patient) -> Finding | None:
     files = sorted(directory.rglob("*.json")) if directory.is_dir() else []
     for file in files:
         mode = file.stat().st_mode
-        if mode & 0o077:
+        if mode & 0o077 and b'"key"' in file.read_bytes():
             told = f"others can read {file} (mode {stat.S_IMODE(mode):o}), a key to the engines"
             notes.fail(told, f"chmod 600 {file}")
     return notes.finding("connection", "its files are their owner's alone") if files else None

@@ -13,10 +13,10 @@ from service.doctor import MEBI, Finding, Patient, size
 
 #: Open files: what the controller and the scheduler need for themselves, and for each engine.
 FILES_AT_LEAST = 128
-FILES_PER_ENGINE = 20
+FILES_PER_ENGINE = 8
 
 #: Memory that an engine takes before it has any data.
-MEMORY_PER_ENGINE = 250 * MEBI
+MEMORY_PER_ENGINE = 150 * MEBI
 
 
 def processes(patient: Patient) -> Finding | None:

@@ -36,7 +36,11 @@ def integrity(patient: Patient) -> Finding:
     path = patient.database
     try:
         with open_records(path) as records:
-            n_bytes = path.stat().st_size
+            n_pages, page_size = (
+                records.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "page_size")
+            )
+            n_bytes = n_pages * page_size
             pragma = "integrity_check" if n_bytes <= THOROUGH_UP_TO else "quick_check"
             notes = Notes()
             damages = [row[0] for row in records.execute(f"PRAGMA {pragma}({TOLD_DAMAGES})")]

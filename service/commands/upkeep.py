@@ -113,7 +113,7 @@ def backup(
       foldq backup ~/foldq-$(date +%F).db
       FOLDQ_DATABASE=~/foldq-2026-11-19.db foldq history
     """
-    from service.backup import BackupExists, BackupFailed, back_up
+    from service.backup import BackupFailed, UnfitPlace, back_up
     from service.doctor import size
     from service.jsontext import document
     from service.records import NoRecords
@@ -125,7 +125,7 @@ def backup(
     try:
         with _Progress(database.stat().st_size >= LARGE and messages().is_terminal) as progress:
             made = back_up(database, file, force=force, progress=progress.show)
-    except BackupExists as error:
+    except UnfitPlace as error:
         stop(ExitCode.USAGE, str(error), error.next_step)
     except BackupFailed as error:
         stop(ExitCode.FAILED, str(error), error.next_step)
