@@ -35,8 +35,8 @@ def test_a_spool_is_looked_after_while_a_search_runs(new_scheduler, tmp_path):
     first = scheduler.wait("first")
     slow = {
         "data": {"loader": "digits"},
-        "estimator": {"$type": "RandomForestClassifier", "n_estimators": 150, "random_state": 0},
-        "search": {"space": {"max_depth": list(range(1, 31))}},
+        "estimator": {"$type": "RandomForestClassifier", "n_estimators": 100, "random_state": 0},
+        "search": {"space": {"max_depth": list(range(1, 21))}},
     }
     scheduler.drop(slow, "slow.json")
     slow = scheduler.wait("slow", state="running")
@@ -67,5 +67,5 @@ def test_a_spool_is_looked_after_while_a_search_runs(new_scheduler, tmp_path):
     scheduler.drop(search(4), "first.json")
     assert scheduler.wait("first")["id"] > slow["id"]
     slow = scheduler.wait("slow")
-    assert (slow["n_done"], slow["n_failed"]) == (150, 0)
+    assert (slow["n_done"], slow["n_failed"]) == (100, 0)
     assert scheduler.query("PRAGMA foreign_key_check") == []
