@@ -96,8 +96,8 @@ def plan(records: sqlite3.Connection, spool: Path, wanted: Wanted, now: datetime
     found = Plan(is_unswept=bool(unswept(records)))
     found.jobs, still_at_work = old_jobs(records, wanted, now)
     if still_at_work:
-        jobs = ", ".join(map(str, still_at_work))
-        found.remarks.append(f"jobs {jobs} stay for an hour: engines may still be at them")
+        jobs = ", ".join(f"job {job_id}" for job_id in still_at_work)
+        found.remarks.append(f"for an hour engines may still be at it, so it stays: {jobs}")
     going = {job.id for job in found.jobs}
     found.n_folds = sum(job.n_folds for job in found.jobs)
     total, page, free = (

@@ -182,7 +182,7 @@ class TestWhatGoes:
         spool.prune(Wanted(NOW))
         assert spool.job_ids() == [1]
         with sqlite3.connect(spool.path / "foldq.db") as records:
-            assert "jobs 1 stay" in plan(records, spool.path, Wanted(NOW), NOW).remarks[0]
+            assert "so it stays: job 1" in plan(records, spool.path, Wanted(NOW), NOW).remarks[0]
 
     def test_the_plan_says_what_then_happens(self, aged):
         with sqlite3.connect(f"file:{aged.path}/foldq.db?mode=ro", uri=True) as records:
