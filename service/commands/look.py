@@ -105,7 +105,11 @@ def status(
         lines, documents, n_jobs, live, busy = [], [], 0, [], set()
 
     if as_json:
-        scheduler: dict[str, Any] = {"running": held is not None, "spool": str(settings.spool)}
+        scheduler: dict[str, Any] = {
+            "running": held is not None,
+            "spool": str(settings.spool),
+            "trouble": None,
+        }
         if held is not None:
             scheduler |= asdict(held)
         scheduler |= {"n_engines": len(live), "n_busy": len(busy)}

@@ -122,6 +122,15 @@ class TestLooking:
         with hold(spool):
             assert "1 engine, 1 busy" in foldq("status").stdout
 
+    def test_status_tells_what_troubles_the_scheduler(self, searches, spool):
+        with hold(spool) as held:
+            held.tell("the records cannot be written: the disk is full")
+            assert "trouble: the records cannot be written" in foldq("status").stdout
+            assert document(foldq("status", "--json"))["scheduler"]["trouble"].startswith("the rec")
+            held.tell(None)
+            assert "trouble" not in foldq("status").stdout
+        assert document(foldq("status", "--json"))["scheduler"]["trouble"] is None
+
     def test_status_in_json(self, searches, spool):
         with hold(spool):
             read = document(foldq("status", "--json"))
