@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.layout import SpoolUnusable
+
 LOCK_FILE = "scheduler.lock"
 
 #: A reader that looks who holds the lock takes it, shared, for an instant; a scheduler that
@@ -93,17 +95,26 @@ def hold(spool: Path) -> Iterator[Hold]:
     Raises
     ------
     SpoolHeld
+    SpoolUnusable
+        If the lock file cannot be made or written.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(spool / LOCK_FILE, flags, 0o600)
+    try:
+        descriptor = os.open(spool / LOCK_FILE, flags, 0o600)
+    except OSError as error:
+        raise SpoolUnusable(spool, error) from error
     try:
         if not _lock(descriptor):
             other = _read(descriptor)
             raise SpoolHeld(other.pid, other.host)
         mine = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat())
         held = Hold(descriptor, mine)
-        held.write()
-        os.ftruncate(descriptor, SIZE)
+        try:
+            held.write()
+            os.ftruncate(descriptor, SIZE)
+        except OSError as error:
+            error.filename = str(spool / LOCK_FILE)
+            raise SpoolUnusable(spool, error) from error
         yield held
     finally:
         os.close(descriptor)

@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         beside.replace(path)
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what went wrong before is what is to be told
             beside.unlink()
         raise
     sync_directory(path.parent)

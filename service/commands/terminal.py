@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     JOB_FAILED = 1
+    SERVE_FAILED = 1  # the records are damaged, or could not be written to the end
     USAGE = 2
     INVALID_JOB_FILE = 3
     NO_SUCH_JOB = 4
