@@ -113,7 +113,7 @@ class TestAdmission:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("pathlib.Path.replace", crash)
+            patch.setattr("pathlib.Path.rename", crash)
             with pytest.raises(KeyboardInterrupt):
                 take_all(intake)
         assert names(place / "incoming") == ["job.json"]
