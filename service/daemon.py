@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from types import FrameType
 
@@ -78,6 +79,7 @@ from service.stimuli import (
     Stimulus,
     TaskPlanned,
     Tick,
+    Trouble,
 )
 from service.store import PlannedCandidate, Store, timestamp
 from service.troubles import Troubles, reason
@@ -189,7 +191,7 @@ class Daemon:
                 heapq.heappop(self._timers)[2]()
             if now >= next_look:
                 next_look = now + ENGINE_POLL
-                self._engines.poll()
+                self._look_at_engines()
                 self._store.fold_in()
                 stimuli.append(Tick())
             if now >= next_scan and not draining:
@@ -211,15 +213,14 @@ class Daemon:
 
     def _take_over(self) -> None:
         """Find the engines that outlived the last scheduler; what the others had is done again."""
-        engine_ids = self._engines.reattach(known_engines(self._store.connection))
+        engine_ids = self._engines.reattach(self._store.read(known_engines))
         n_tasks = self._store.recover(self._now(), engine_ids)
         if n_tasks:
             log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
         rejoined: list[Stimulus] = []
+        budget = 2 * self._core.policy.batch_seconds
         for engine_id in sorted(engine_ids):
-            batches = open_batches(
-                self._store.connection, engine_id, 2 * self._core.policy.batch_seconds
-            )
+            batches = self._store.read(partial(open_batches, engine_id=engine_id, budget=budget))
             self._in_flight.update({batch.batch_id: batch for batch in batches})
             rejoined.append(EngineRejoined(engine_id, batches))
             log.info("engine %d is still there, with %d batches", engine_id, len(batches))
@@ -289,6 +290,11 @@ class Daemon:
             if self._stop_signals > 1:
                 raise StoppedWaiting(because)
             time.sleep(ENGINE_POLL)
+            self._look_at_engines()  # what is seen is taken in when the wait is over
+
+    def _look_at_engines(self) -> None:
+        with self._troubles.noting("files", "the engines cannot be looked after", "engines"):
+            self._engines.poll()
 
     def close(self) -> None:
         """End or leave the engines and write down that they are gone."""
@@ -499,6 +505,8 @@ class Daemon:
                 if state.is_final:
                     self._planning.pop(job_id, None)
                     self._dossiers.forget(job_id)
+            case Trouble(because):
+                self._troubles.report("engines", because)
             case Note(message=message):
                 log.debug("%s", message)
 

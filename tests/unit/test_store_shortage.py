@@ -46,7 +46,7 @@ WRITES = {
     ),
     "expect_tasks": lambda store: store.expect_tasks(1, 100),
     "engine_joined": lambda store: store.engine_joined(
-        "local", 0, EngineReport("host", 1, {}), NOW
+        "local", 0, "identity", EngineReport("host", 1, {}), NOW
     ),
     "dispatch": lambda store: store.record([SENT], NOW),
     "results": lambda store: store.record([DONE, FAILED], NOW),
