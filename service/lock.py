@@ -136,6 +136,12 @@ def holder(spool: Path) -> Holder | None:
         os.close(descriptor)
 
 
+def trouble_of(spool: Path) -> str | None:
+    """Tell what troubles the scheduler of a spool; None also when there is none."""
+    found = holder(spool)
+    return None if found is None else found.trouble
+
+
 def _lock(descriptor: int) -> bool:
     deadline = time.monotonic() + PATIENCE
     while True:

@@ -143,7 +143,7 @@ def watch(
     """
     from service.commands.watching import Follower
     from service.layout import has_waiting, refusals
-    from service.lock import holder
+    from service.lock import holder, trouble_of
     from service.records import find_job
 
     settings = settings_of(ctx, spool)
@@ -157,6 +157,7 @@ def watch(
         console=screen(),
         is_served=lambda: holder(settings.spool) is not None,
         has_waiting=lambda: has_waiting(settings.spool),
+        trouble=lambda: trouble_of(settings.spool),
     )
     try:
         jobs = follower.follow()

@@ -308,6 +308,23 @@ class TestLooking:
             assert "made by a newer foldq: they have m999_later" in result.stderr
             assert "Use that version again" in result.stderr
 
+    def test_watch_tells_of_trouble_once_and_when_it_is_over(self, searches, monkeypatch):
+        monkeypatch.setattr(watching, "POLL", 0.01)
+        monkeypatch.setattr(watching, "PATIENCE", 0.2)
+        told = iter(["the disk is full", "the disk is full", None])
+        monkeypatch.setattr("service.lock.trouble_of", lambda _: next(told, None))
+        result = foldq("watch")
+        assert result.stderr.count("trouble: the disk is full") == 1
+        assert result.stderr.count("The trouble is over.") == 1
+
+    def test_run_says_why_its_scheduler_could_not_begin(self, spool, tmp_path):
+        (tmp_path / "job.yaml").write_text(GOOD)
+        (spool / "foldq.db").mkdir(parents=True)
+        result = foldq("run", "job.yaml", "--engines", 1)
+        assert result.exit_code == 1
+        assert "The scheduler could not go on: The records (spool/foldq.db)" in result.stderr
+        assert "Traceback" not in result.stderr
+
     @pytest.mark.parametrize("name", [".", "incoming", "scheduler.lock", "foldq.db"])
     def test_a_spool_that_cannot_be_one_is_named_with_a_way_out(self, spool, name):
         spool.mkdir()
