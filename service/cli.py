@@ -16,6 +16,7 @@ from schemas import __version__
 from service.commands import look, run, steer, upkeep
 from service.commands.options import Spool
 from service.commands.terminal import ExitCode, stop
+from service.recordfaults import StoppedWaiting
 
 SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run searches": (
@@ -67,6 +68,8 @@ class Commands(TyperGroup):
             raise  # whoever read has seen enough: typer ends quietly
         except sqlite3.Error as error:
             stop(ExitCode.USAGE, f"The records cannot be read: {error}.")
+        except StoppedWaiting as stopped:
+            stop(ExitCode.FAILED, str(stopped), stopped.next_step)
         except OSError as error:
             place = f": {error.filename}" if error.filename else ""
             stop(ExitCode.USAGE, f"{error.strerror or error}{place}.")
@@ -80,7 +83,9 @@ def _explain(error: Exception) -> None:
     from schemas.problems import InvalidJob
     from schemas.settings import InvalidSettings
     from service.commands.watching import Unserved
+    from service.layout import SpoolUnusable
     from service.lock import SpoolHeld
+    from service.recordfaults import NewerDatabase, RecordsDamaged, RecordsUnusable
     from service.records import NoRecords, NoSuchJob
 
     match error:
@@ -98,6 +103,10 @@ def _explain(error: Exception) -> None:
             stop(ExitCode.INVALID_JOB_FILE, "The scheduler refused the file.", str(error))
         case SpoolHeld():
             stop(ExitCode.SPOOL_HELD, str(error), "To see what it does: foldq status")
+        case RecordsDamaged():
+            stop(ExitCode.FAILED, str(error), error.next_step)
+        case NewerDatabase() | RecordsUnusable() | SpoolUnusable():
+            stop(ExitCode.USAGE, str(error), error.next_step)
         case Unserved():
             stop(
                 ExitCode.NO_SCHEDULER,

@@ -4,12 +4,12 @@ Only the scheduler writes the records, so `foldq cancel` and its like drop a req
 records for what comes of it. A request that is carried out twice does no harm.
 """
 
+import errno
 import json
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,9 @@ Action = Literal["cancel", "pause", "resume", "retry"]
 
 #: A request is a few dozen bytes; more than this is not one.
 _MAX_BYTES = 4096
+
+#: What keeps a request from being read and is not its own fault.
+_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM, errno.EIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +67,86 @@ def request_prune(spool: Path, before: datetime, states: Iterable[JobState]) -> 
     return path
 
 
-def requests(spool: Path) -> Iterator[Request | PruneRequest]:
-    """Yield the requests that wait; the caller removes each one's file when it is carried out.
+class Desk:
+    """Where the scheduler takes the requests of one spool in.
 
-    What is not a request is removed and logged: nobody can be told.
+    A request is removed only after what it asked for is on record (one to prune, by the pruner).
+    One that cannot be removed is carried out once all the same.
+
+    Parameters
+    ----------
+    spool : Path
+
+    Attributes
+    ----------
+    unread : OSError or None
+        Why a request could not be read the last time, for want of descriptors or rights. It is
+        given out when it can be.
     """
-    with os.scandir(spool / "control") as entries:
-        names = sorted(
-            entry.name
-            for entry in entries
-            if entry.name.endswith(".json") and not entry.name.startswith(".")
-        )
-    for name in names:
-        path = spool / "control" / name
-        try:
-            yield _read(path)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("control/%s is not a request and was removed: %s", name, error)
-            with suppress(OSError):
-                path.unlink()
+
+    def __init__(self, spool: Path) -> None:
+        self._directory = spool / "control"
+        self._taken: set[str] = set()
+        self._carried_out: set[str] = set()
+        self.unread: OSError | None = None
+
+    def take(self) -> list[Request | PruneRequest]:
+        """Give the requests that have come since the last call.
+
+        What is not a request is logged and removed: nobody can be told.
+
+        Raises
+        ------
+        OSError
+            When the directory cannot be read.
+        """
+        with os.scandir(self._directory) as entries:
+            names = {
+                entry.name
+                for entry in entries
+                if entry.name.endswith(".json") and not entry.name.startswith(".")
+            }
+        self._taken &= names
+        self._carried_out &= names
+        self.unread = None
+        asked: list[Request | PruneRequest] = []
+        for name in sorted(names - self._taken):
+            path = self._directory / name
+            found: Request | PruneRequest | None = None
+            try:
+                found = _read(path)
+                asked.append(found)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                if isinstance(error, OSError) and error.errno in _MACHINE:
+                    self.unread = error
+                    continue
+                log.warning("control/%s is not a request and is removed: %s", name, error)
+            self._taken.add(name)
+            if not isinstance(found, PruneRequest):  # it takes long, and removes its file itself
+                self._carried_out.add(name)
+        return asked
+
+    def clear(self) -> None:
+        """Remove the files of the requests given out: what they asked for is on record.
+
+        Raises
+        ------
+        OSError
+            When one cannot be removed: it stays, and is not given out again.
+        """
+        refused: OSError | None = None
+        for name in sorted(self._carried_out):
+            try:
+                (self._directory / name).unlink(missing_ok=True)
+            except OSError as error:
+                refused = error
+            else:
+                self._taken.discard(name)
+                self._carried_out.discard(name)
+        if refused is not None:
+            raise refused
 
 
 def _read(path: Path) -> Request | PruneRequest:

@@ -10,6 +10,7 @@ import importlib
 import logging
 import queue
 import signal
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -17,13 +18,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from types import FrameType
 
 from schemas.lifecycle import JobState, TaskKind, TaskState
 from schemas.settings import Settings
 from schemas.task import BatchReport, FoldResult, TaskFailure
-from service import control, lock, planner, spool
+from service import control, descriptors, lock, planner, spool
 from service.dossier import Dossiers
 from service.engines import (
     ClusterFailed,
@@ -37,10 +39,11 @@ from service.engines import (
 )
 from service.exports import write_results
 from service.handover import known_engines, open_batches
-from service.layout import make_directories
+from service.layout import check_writable, make_directories
 from service.logs import start_logging
 from service.policy import Policy
 from service.prune import Pruner
+from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
 from service.records import find_job
 from service.results import read_folds
 from service.scheduler import Scheduler
@@ -77,14 +80,18 @@ from service.stimuli import (
     Stimulus,
     TaskPlanned,
     Tick,
+    Trouble,
 )
 from service.store import PlannedCandidate, Store, timestamp
+from service.troubles import Troubles, reason
 from workers.welcome import versions
 
 log = logging.getLogger("foldq")
 
-#: Candidates planned in one turn: a huge grid must not hold up the others.
+#: Candidates, and folds of them, planned in one turn: a huge grid must not hold up the others, nor
+#: be one huge transaction.
 PLAN_CHUNK = 1000
+PLAN_FOLDS = 20_000
 
 #: Seconds between two looks at the engines, and the longest sleep of the loop.
 ENGINE_POLL = 0.1
@@ -92,8 +99,9 @@ ENGINE_POLL = 0.1
 #: Seconds of one turn that may go into admitting files.
 ADMISSION_SECONDS = 0.25
 
-#: Seconds before results are written again that could not be.
+#: Seconds before results are written again that could not be, and before records are.
 DISK_RETRY = 5.0
+RECORDS_RETRY = 1.0
 
 #: Seconds before a cluster that could not be reached is tried again.
 CLUSTER_RETRY = 5.0
@@ -113,14 +121,23 @@ def serve(settings: Settings, *, until_idle: bool = False) -> None:
     ------
     service.lock.SpoolHeld
         If another scheduler holds the spool.
+    service.layout.SpoolUnusable, service.recordfaults.RecordsUnusable
+        If there is no room or no right to begin with.
+    service.recordfaults.RecordsDamaged
+        When the database file turns out to be damaged.
+    service.recordfaults.StoppedWaiting
+        When it was told to stop while there was no room to record what it knew.
     """
     make_directories(settings.spool)
+    check_writable(settings.spool)
     with ExitStack() as stack:
-        stack.enter_context(lock.hold(settings.spool))
+        held = stack.enter_context(lock.hold(settings.spool))
         start_logging(settings.spool / "logs")
+        descriptors.raise_limit(settings.engines)
+        stack.enter_context(damage_named(settings.database_path))
         store = Store(settings.database_path, synchronous=settings.synchronous)
         stack.callback(store.close)
-        daemon = Daemon(settings, store)
+        daemon = Daemon(settings, store, Troubles(held.tell))
         stack.callback(daemon.close)
         daemon.run(until_idle=until_idle)
 
@@ -134,9 +151,13 @@ def _warm_up() -> None:
 class Daemon:
     """One scheduler process. Use `serve`."""
 
-    def __init__(self, settings: Settings, store: Store):
+    def __init__(self, settings: Settings, store: Store, troubles: Troubles):
         self._settings = settings
         self._store = store
+        self._troubles = troubles
+        store.wait = self._await_room
+        self._desk = control.Desk(settings.spool)
+        self._stop_signals = 0
         self._inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
         self._engines = Engines(settings, settings.spool / "cluster", self._inbox.put)
         self._intake = spool.Intake(settings, store)
@@ -149,7 +170,6 @@ class Daemon:
         self._planning: dict[int, tuple[Iterator[PlannedCandidate], int]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._n_timers = 0
-        self._stop_signals = 0
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -173,7 +193,8 @@ class Daemon:
                 heapq.heappop(self._timers)[2]()
             if now >= next_look:
                 next_look = now + ENGINE_POLL
-                self._engines.poll()
+                self._look_at_engines()
+                self._store.fold_in()
                 stimuli.append(Tick())
             if now >= next_scan and not draining:
                 next_scan = now + self._settings.poll
@@ -184,6 +205,8 @@ class Daemon:
                 log.info("stopping when the engines are done; once more to stop now")
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
+            with self._troubles.noting("files", "a request in control/ cannot be removed", "asked"):
+                self._desk.clear()
             self._plan_more()
             self._pruner.step()
             if draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
@@ -193,15 +216,14 @@ class Daemon:
 
     def _take_over(self) -> None:
         """Find the engines that outlived the last scheduler; what the others had is done again."""
-        engine_ids = self._engines.reattach(known_engines(self._store.connection))
+        engine_ids = self._engines.reattach(self._store.read(known_engines))
         n_tasks = self._store.recover(self._now(), engine_ids)
         if n_tasks:
             log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
         rejoined: list[Stimulus] = []
+        budget = 2 * self._core.policy.batch_seconds
         for engine_id in sorted(engine_ids):
-            batches = open_batches(
-                self._store.connection, engine_id, 2 * self._core.policy.batch_seconds
-            )
+            batches = self._store.read(partial(open_batches, engine_id=engine_id, budget=budget))
             self._in_flight.update({batch.batch_id: batch for batch in batches})
             rejoined.append(EngineRejoined(engine_id, batches))
             log.info("engine %d is still there, with %d batches", engine_id, len(batches))
@@ -255,10 +277,38 @@ class Daemon:
     def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1
 
+    def _await_room(self, because: str | None) -> None:
+        """Wait a moment for the records to be writable again; with None, they are.
+
+        Raises
+        ------
+        StoppedWaiting
+            At the second signal to stop.
+        """
+        if because is not None and self._stop_signals:
+            because += " To stop without recording, ask once more"
+        self._troubles.report("records", because)
+        deadline = time.monotonic() + RECORDS_RETRY
+        while because is not None and time.monotonic() < deadline:
+            if self._stop_signals > 1:
+                raise StoppedWaiting(because)
+            time.sleep(ENGINE_POLL)
+            self._look_at_engines()  # what is seen is taken in when the wait is over
+
+    def _look_at_engines(self) -> None:
+        with self._troubles.noting("files", "the engines cannot be looked after", "engines"):
+            self._engines.poll()
+
     def close(self) -> None:
         """End or leave the engines and write down that they are gone."""
+        self._store.wait = None
         self._engines.stop()
-        self._store.recover(self._now())
+        try:
+            self._store.recover(self._now())
+        except sqlite3.DatabaseError as error:
+            if not is_shortage(error) and not is_damage(error):
+                raise
+            log.error("that it ended is not recorded (%s); the next start puts it right", error)
 
     # --- taking in -------------------------------------------------------------------------
 
@@ -327,17 +377,23 @@ class Daemon:
             yield BatchReturned(batch.batch_id, TaskFailure(fact.error, fact.error))
 
     def _intake_files(self, now: float) -> Iterator[Stimulus]:
-        for name in self._intake.ready(now):
-            try:
-                taken = self._intake.take(name)
-            except OSError as error:
-                log.error("incoming/%s could not be taken in and stays: %s", name, error)
-                continue
+        names: list[str] = []
+        with self._troubles.noting("files", "incoming/ cannot be read", "incoming"):
+            names = self._intake.ready(now)
+            self._troubles.keep("files", "incoming/", self._intake.waiting)
+        for name in names:
+            taken: spool.Admitted | spool.Refused | None = None
+            with self._troubles.noting("files", f"incoming/{name} stays", f"incoming/{name}"):
+                taken = self._intake.take(name, now)
+            if isinstance(taken, spool.Admitted) and taken.stays is not None:
+                told = f"{taken.name} is job {taken.admission.job_id}, but stays in incoming/"
+                with self._troubles.noting("files", told, f"incoming/{name}"):
+                    raise taken.stays
             match taken:
                 case spool.Admitted(shown, admission) if admission.is_new:
                     log.info("job %d admitted: %s", admission.job_id, shown)
-                    yield self._admission(admission.job_id)
-                case spool.Admitted(shown, admission):
+                    yield self._admission_of(admission.job_id)
+                case spool.Admitted(shown, admission) if taken.is_first:
                     log.info("%s is job %d already", shown, admission.job_id)
                     self._store.note(
                         "submitted again",
@@ -352,21 +408,25 @@ class Daemon:
                 return
 
     def _control_requests(self) -> Iterator[Stimulus]:
-        for asked in control.requests(self._settings.spool):
-            if isinstance(asked, control.PruneRequest):
+        asked: list[control.Request | control.PruneRequest] = []
+        with self._troubles.noting("files", "control/ cannot be read", "control"):
+            asked = self._desk.take()
+            if self._desk.unread is not None:
+                raise self._desk.unread
+        for request in asked:
+            if isinstance(request, control.PruneRequest):
                 at_work = {batch.job_id for batch in self._in_flight.values()}
-                self._pruner.ask(asked, at_work.union(self._core.jobs))
+                self._pruner.ask(request, at_work.union(self._core.jobs))
                 continue
-            match asked.action:
+            match request.action:
                 case "cancel":
-                    yield CancelRequested(asked.job_id)
+                    yield CancelRequested(request.job_id)
                 case "pause":
-                    yield PauseRequested(asked.job_id)
+                    yield PauseRequested(request.job_id)
                 case "resume":
-                    yield ResumeRequested(asked.job_id)
+                    yield ResumeRequested(request.job_id)
                 case "retry":
-                    yield from self._retry(asked.job_id)
-            asked.path.unlink(missing_ok=True)
+                    yield from self._retry(request.job_id)
 
     def _retry(self, job_id: int) -> Iterator[Stimulus]:
         if not self._store.has_job(job_id):
@@ -377,19 +437,25 @@ class Daemon:
         else:
             self._store.retry(job_id, self._now())
             self._dossiers.forget(job_id)
-            yield self._admission(job_id)
+            yield self._admission_of(job_id)
 
     def _take_up(self, job_id: int) -> None:
         """Go on with a job that an earlier scheduler left, or fail it, and it alone."""
         try:
-            admission = self._admission(job_id)
+            admission = self._admission_of(job_id)
         except Exception as error:
+            if is_damage(error):
+                raise
             log.exception("job %d cannot be read from the records", job_id)
             why = f"cannot be read from the records: {type(error).__name__}: {error}"
             given_up: list[Record] = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
             self._store.record(given_up, self._now())
         else:
             self._turn([admission])
+
+    def _admission_of(self, job_id: int) -> JobAdmitted:
+        """Say where a job stands, as soon as its records can be read."""
+        return self._store.read(lambda _: self._admission(job_id))
 
     def _admission(self, job_id: int) -> JobAdmitted:
         """Say where a job stands, from its records."""
@@ -446,6 +512,8 @@ class Daemon:
                 if state.is_final:
                     self._planning.pop(job_id, None)
                     self._dossiers.forget(job_id)
+            case Trouble(because):
+                self._troubles.report("engines", because)
             case Note(message=message):
                 log.debug("%s", message)
 
@@ -453,12 +521,24 @@ class Daemon:
         """Find out what the search needs next; what goes wrong there is the job's own failure."""
         try:
             yield from self._next_step(job_id)
-        except OSError as error:
-            log.error("job %d waits: %s; trying again in %g s", job_id, error, DISK_RETRY)
-            self._after(DISK_RETRY, lambda: self._turn(self._advance(job_id)))
         except Exception as error:
+            if isinstance(error, OSError) or is_shortage(error):
+                told = reason(error) if isinstance(error, OSError) else said(error)
+                waits = f"job {job_id} waits, its results cannot be written: {told}"
+                self._troubles.report("results", waits, str(job_id))
+                self._after(DISK_RETRY, lambda: self._advance_again(job_id))
+                return
+            if is_damage(error):
+                raise
             log.exception("job %d cannot go on", job_id)
             yield SearchEnded(job_id, f"cannot go on: {type(error).__name__}: {error}")
+        self._troubles.report("results", None, str(job_id))
+
+    def _advance_again(self, job_id: int) -> None:
+        if job_id in self._core.jobs:
+            self._turn(self._advance(job_id))
+        else:
+            self._troubles.report("results", None, str(job_id))
 
     def _next_step(self, job_id: int) -> Iterator[Stimulus]:
         dossier = self._dossiers[job_id]
@@ -484,15 +564,16 @@ class Daemon:
     def _plan_more(self) -> None:
         """Plan a chunk of each search that has candidates left to plan."""
         for job_id, (candidates, n_splits) in list(self._planning.items()):
+            size = max(1, min(PLAN_CHUNK, PLAN_FOLDS // n_splits))
             try:
-                chunk = list(islice(candidates, PLAN_CHUNK))
+                chunk = list(islice(candidates, size))
             except Exception as error:
                 log.exception("the candidates of job %d cannot be listed", job_id)
                 del self._planning[job_id]
                 why = f"its candidates cannot be listed: {type(error).__name__}: {error}"
                 self._turn([SearchEnded(job_id, why)])
                 continue
-            complete = len(chunk) < PLAN_CHUNK
+            complete = len(chunk) < size
             if complete:
                 del self._planning[job_id]
             count = self._store.plan(job_id, chunk, n_splits, self._now()) if chunk else 0

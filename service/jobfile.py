@@ -1,5 +1,6 @@
 """From the bytes of a job file to a checked job, or to the list of everything wrong with them."""
 
+import errno
 import json
 import math
 import os
@@ -20,6 +21,8 @@ from service.yamltext import MAX_DEPTH, MAX_VALUES, read_yaml
 #: What a job file's name ends in.
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 _MAX_BYTES = Limits().file_bytes
+#: What keeps a file from being read and is not the file's fault.
+_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 #: Comments and strings of TOML, also those without an end; and what ends a key. Nothing is looked
 #: at twice, so that the time is in proportion to the text.
 _TOML_TEXT = re.compile(
@@ -51,6 +54,8 @@ def read_job_file(path: Path, max_bytes: int = _MAX_BYTES) -> bytes:
     ------
     InvalidJob
         For anything but a regular file with one link, and for one that is too large.
+    OSError
+        When the machine is at fault: it has no file descriptor left, or the disk is broken.
     """
     try:
         # Neither follow a link out of the spool, nor wait for a FIFO's other end.
@@ -58,6 +63,8 @@ def read_job_file(path: Path, max_bytes: int = _MAX_BYTES) -> bytes:
     except OSError as error:
         if path.is_symlink():
             raise _refused("The file is a symbolic link.", "Copy the file itself.") from None
+        if error.errno in _MACHINE:
+            raise
         raise _refused(f"The file cannot be read: {error.strerror}.") from None
     facts = os.fstat(descriptor)
     if stat.S_ISDIR(facts.st_mode):  # which cannot be opened as a file at all
@@ -74,6 +81,8 @@ def read_job_file(path: Path, max_bytes: int = _MAX_BYTES) -> bytes:
         try:
             data = file.read(max_bytes + 1)
         except OSError as error:
+            if error.errno in _MACHINE:
+                raise
             raise _refused(f"The file cannot be read: {error.strerror}.") from None
     _check_size(data, max_bytes)
     return data

@@ -1,5 +1,6 @@
 """Where things lie in a spool, and what lies there. Light: every command may look here."""
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -32,10 +33,45 @@ def has_waiting(spool: Path) -> bool:
         return False
 
 
+class SpoolUnusable(RuntimeError):
+    """The spool cannot be made, or not be written."""
+
+    def __init__(self, spool: Path, error: OSError) -> None:
+        path = error.filename or spool
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            said, self.next_step = "not a directory", "Move the file away, or name another spool."
+        else:
+            said = (error.strerror or str(error)).lower()
+            self.next_step = "See to rights and room there, or name another spool: --spool DIR"
+        super().__init__(f"The spool {spool} cannot be used: {path}: {said}.")
+
+
 def make_directories(spool: Path) -> None:
-    """Make the spool and its directories, for their owner only."""
+    """Make the spool and its directories, for their owner only.
+
+    Raises
+    ------
+    SpoolUnusable
+    """
+    try:
+        for directory in (spool, *(spool / name for name in DIRECTORIES)):
+            make_private(directory)
+    except OSError as error:
+        raise SpoolUnusable(spool, error) from error
+
+
+def check_writable(spool: Path) -> None:
+    """See that a scheduler may read and write the spool and its directories.
+
+    Raises
+    ------
+    SpoolUnusable
+    """
     for directory in (spool, *(spool / name for name in DIRECTORIES)):
-        make_private(directory)
+        if not os.access(directory, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+            read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+            code = errno.EROFS if read_only else errno.EACCES
+            raise SpoolUnusable(spool, OSError(code, os.strerror(code), str(directory)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One scheduler per spool: an exclusive lock that the kernel lets go when its holder dies.
 
-The lock is `flock` on `SPOOL/scheduler.lock`; the file says who holds it. The file stays when
-the lock is free: removing it would let two schedulers lock two files of the same name.
+The lock is `flock` on `SPOOL/scheduler.lock`; the file says who holds it, and what troubles it. It
+stays when the lock is free: removing it would let two schedulers lock two files of the same name.
 """
 
 import fcntl
@@ -11,15 +11,23 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from service.layout import SpoolUnusable
 
 LOCK_FILE = "scheduler.lock"
 
 #: A reader that looks who holds the lock takes it, shared, for an instant; a scheduler that
 #: starts just then tries again for this long (seconds).
 PATIENCE = 0.5
+
+#: Bytes of the file, always: what is written in place of them needs no room on a full disk.
+SIZE = 4096
+
+#: A reader may come while the file is being written; then it reads once more.
+_READS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +40,14 @@ class Holder:
         0 when it has only just started and not yet said.
     started_at : str
         ISO-8601, UTC.
+    trouble : str or None
+        What keeps it from working as it should, for as long as it lasts.
     """
 
     pid: int
     host: str
     started_at: str
+    trouble: str | None = None
 
 
 class SpoolHeld(RuntimeError):
@@ -48,24 +59,63 @@ class SpoolHeld(RuntimeError):
         self.host = host
 
 
+class Hold:
+    """The spool, held: see `hold`.
+
+    Attributes
+    ----------
+    holder : Holder
+        What readers find.
+    """
+
+    def __init__(self, descriptor: int, holder: Holder) -> None:
+        self._descriptor = descriptor
+        self.holder = holder
+
+    def tell(self, trouble: str | None) -> None:
+        """Let everybody who looks know what troubles the scheduler; None when it is over.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written, not even in place.
+        """
+        self.holder = replace(self.holder, trouble=trouble)
+        self.write()
+
+    def write(self) -> None:
+        """Write the file over, at the same size: readers find the old text or the new one."""
+        os.pwrite(self._descriptor, _block(self.holder), 0)
+
+
 @contextmanager
-def hold(spool: Path) -> Iterator[Holder]:
+def hold(spool: Path) -> Iterator[Hold]:
     """Hold the spool for the length of the block.
 
     Raises
     ------
     SpoolHeld
+    SpoolUnusable
+        If the lock file cannot be made or written.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(spool / LOCK_FILE, flags, 0o600)
+    try:
+        descriptor = os.open(spool / LOCK_FILE, flags, 0o600)
+    except OSError as error:
+        raise SpoolUnusable(spool, error) from error
     try:
         if not _lock(descriptor):
             other = _read(descriptor)
             raise SpoolHeld(other.pid, other.host)
-        holder = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat())
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode() + b"\n", 0)
-        yield holder
+        mine = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat())
+        held = Hold(descriptor, mine)
+        try:
+            held.write()
+            os.ftruncate(descriptor, SIZE)
+        except OSError as error:
+            error.filename = str(spool / LOCK_FILE)
+            raise SpoolUnusable(spool, error) from error
+        yield held
     finally:
         os.close(descriptor)
 
@@ -86,6 +136,12 @@ def holder(spool: Path) -> Holder | None:
         os.close(descriptor)
 
 
+def trouble_of(spool: Path) -> str | None:
+    """Tell what troubles the scheduler of a spool; None also when there is none."""
+    found = holder(spool)
+    return None if found is None else found.trouble
+
+
 def _lock(descriptor: int) -> bool:
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -99,10 +155,27 @@ def _lock(descriptor: int) -> bool:
             return True
 
 
+def _block(holder: Holder) -> bytes:
+    """Write a holder as exactly `SIZE` bytes; a trouble too long for them is cut."""
+    text = json.dumps(asdict(holder)).encode()
+    while len(text) >= SIZE and holder.trouble:
+        holder = replace(holder, trouble=holder.trouble[: len(holder.trouble) * 3 // 4] + "…")
+        text = json.dumps(asdict(holder)).encode()
+    return text.ljust(SIZE - 1) + b"\n"
+
+
 def _read(descriptor: int) -> Holder:
     """Read who holds the lock; of one that is just writing it, nothing is known yet."""
-    try:
-        fields = json.loads(os.pread(descriptor, 4096, 0))
-        return Holder(int(fields["pid"]), str(fields["host"]), str(fields["started_at"]))
-    except (ValueError, KeyError, TypeError):
-        return Holder(0, "this host", "")
+    for _ in range(_READS):
+        try:
+            fields = json.loads(os.pread(descriptor, SIZE, 0))
+            trouble = fields.get("trouble")
+            return Holder(
+                int(fields["pid"]),
+                str(fields["host"]),
+                str(fields["started_at"]),
+                None if trouble is None else str(trouble),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return Holder(0, "this host", "")

@@ -1,7 +1,12 @@
-"""The scheduler's log: people read stderr, and `logs/foldq.log` keeps what happened."""
+"""The scheduler's log: people read stderr, and `logs/foldq.log` keeps what happened.
 
+A log that cannot be written is no reason to stop, nor to fill stderr with tracebacks.
+"""
+
+import io
 import logging
 import logging.handlers
+import os
 from pathlib import Path
 
 FILE_NAME = "foldq.log"
@@ -9,12 +14,31 @@ _MAX_BYTES = 5_000_000
 _KEPT = 5
 
 
+class _Kept(logging.handlers.RotatingFileHandler):
+    """The log's file: opened when there is something to write, tried again with each line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8", delay=True)
+
+    def _open(self) -> io.TextIOWrapper:
+        def owners(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=owners)
+
+    def doRollover(self) -> None:  # noqa: N802
+        """Begin a new file; where the old one cannot be renamed, go on with it."""
+        try:
+            super().doRollover()
+        except OSError:
+            if self.stream is not None and self.stream.closed:
+                self.stream = None  # opened again by what is written next
+
+
 def start_logging(directory: Path) -> None:
     """Send the log of this process to stderr and to a file in `directory`, which is rotated."""
-    kept = logging.handlers.RotatingFileHandler(
-        directory / FILE_NAME, maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8"
-    )
-    (directory / FILE_NAME).chmod(0o600)
+    logging.raiseExceptions = False
+    kept = _Kept(directory / FILE_NAME)
     kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     shown = logging.StreamHandler()
     shown.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))

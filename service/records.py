@@ -16,6 +16,10 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from schemas.lifecycle import JobState
+from service.recordfaults import NewerDatabase, faults_named
+
+#: The names of `service.migrations.migrations`: importing those would take half a second.
+KNOWN_MIGRATIONS = frozenset({"m001_tables", "m002_engine_identity"})
 
 
 class NoRecords(Exception):
@@ -45,15 +49,29 @@ def open_records(database: Path) -> Iterator[sqlite3.Connection]:
     ------
     NoRecords
         The file is not there, or no scheduler has made its tables yet.
+    NewerDatabase
+        A newer version of foldq has changed the tables.
+    RecordsUnusable, RecordsDamaged
+        Also for what a question in the block comes upon.
     """
     if not database.is_file():
         raise NoRecords(database)
     uri = f"file:{quote(str(database.absolute()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as records:
+    with faults_named(database), closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as records:
         records.row_factory = sqlite3.Row
         if not records.execute("SELECT 1 FROM sqlite_master WHERE name = 'event'").fetchone():
             raise NoRecords(database)
+        _refuse_newer(records, database)
         yield records
+
+
+def _refuse_newer(records: sqlite3.Connection, database: Path) -> None:
+    made = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
+    if records.execute(made).fetchone() is None:
+        return
+    applied = records.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'foldq'")
+    if unknown := {row["name"] for row in applied} - KNOWN_MIGRATIONS:
+        raise NewerDatabase(database, unknown)
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -2,7 +2,8 @@
 
 Promise: a file is admitted exactly once. The job is committed under its submission (name and
 content) first, the file moves to `accepted/` afterwards; after a crash in between the file is only
-moved. A file that is refused stays, in `rejected/`, with the reasons beside it.
+moved. A file that is refused stays, in `rejected/`, with the reasons beside it. What the disk does
+not allow is tried again, at a calmer pace, and no file is lost or admitted twice by it.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from schemas.job import with_seeds
 from schemas.problems import InvalidJob, Problem
 from schemas.settings import Settings
 from service import jobfile, jsontext
-from service.layout import REPORT_SUFFIX, is_meant, make_directories
+from service.layout import REPORT_SUFFIX, SpoolUnusable, is_meant, make_directories
 from service.store import Admission, Store
 from workers.atomic import create, replacing, sync_directory
 from workers.catalog import Catalog
@@ -29,6 +30,9 @@ log = logging.getLogger("foldq.spool")
 
 #: Seconds for which a file may have two links: `submit` makes it so for an instant.
 _LINK_PATIENCE = 5.0
+
+#: Seconds before a file is tried again that the disk did not let be taken or moved.
+_CALM = 5.0
 
 #: Longest file name that Linux file systems take, in bytes.
 _MAX_NAME = 255
@@ -55,9 +59,9 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
     incoming = spool / "incoming"
     target = incoming / name
     beside = incoming / f".{secrets.token_hex(8)}.tmp"
-    with create(beside) as file:
-        file.write(data)
     try:
+        with create(beside) as file:
+            file.write(data)
         # A link, not a rename: it fails where a rename would overwrite.
         os.link(beside, target)
     except FileExistsError:
@@ -66,7 +70,8 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
                 return target
         raise AlreadyWaiting(f"{target} is waiting already, with other content") from None
     finally:
-        beside.unlink()
+        with suppress(OSError):
+            beside.unlink()
     sync_directory(incoming)
     return target
 
@@ -83,10 +88,20 @@ class _Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A file became a job (or was one already)."""
+    """A file became a job (or was one already).
+
+    Attributes
+    ----------
+    is_first : bool
+        False when the file was met before, as this same job, and could not be moved away then.
+    stays : OSError or None
+        Why it still lies in `incoming/`. It is tried again by and by.
+    """
 
     name: str
     admission: Admission
+    is_first: bool = True
+    stays: OSError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,8 @@ class Intake:
         self._catalog = Catalog(settings.catalog.estimators)
         self._seen: dict[str, _Sighting] = {}
         self._doubled: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
+        self._unmoved: dict[str, int] = {}
 
     def ready(self, now: float) -> list[str]:
         """Scan `incoming/` and return the names that stayed the same for the settling time.
@@ -121,10 +138,20 @@ class Intake:
         ----------
         now : float
             Monotonic seconds: modification times may lie in the future.
+
+        Raises
+        ------
+        OSError
+            When the directory cannot be read; everything in it stays as it is.
         """
         seen: dict[str, _Sighting] = {}
         ready: list[str] = []
-        with os.scandir(self._spool / "incoming") as entries:
+        try:
+            scan = os.scandir(self._spool / "incoming")
+        except FileNotFoundError:
+            self._mend()
+            raise
+        with scan as entries:
             for entry in entries:
                 if not is_meant(entry.name):
                     continue
@@ -141,6 +168,8 @@ class Intake:
                 seen[entry.name] = before
                 if now - before.since < self._settings.settle:
                     continue
+                if now < self._not_before.get(entry.name, now):
+                    continue
                 if found.st_nlink > 1 and entry.is_file(follow_symlinks=False):
                     since = self._doubled.setdefault(entry.name, now)
                     if now - since < _LINK_PATIENCE:
@@ -148,34 +177,82 @@ class Intake:
                 ready.append(entry.name)
         self._seen = seen
         self._doubled = {name: at for name, at in self._doubled.items() if name in seen}
+        self._not_before = {name: at for name, at in self._not_before.items() if name in seen}
+        self._unmoved = {name: job_id for name, job_id in self._unmoved.items() if name in seen}
         return sorted(ready)
 
     @property
     def has_waiting(self) -> bool:
         """Whether the last scan saw any file that could become a job."""
-        return bool(self._seen)
+        return any(name not in self._unmoved for name in self._seen)
 
-    def take(self, name: str) -> Admitted | Refused:
-        """Admit or refuse one file, and move it out of `incoming/`."""
+    @property
+    def waiting(self) -> set[str]:
+        """The names that the last scan saw."""
+        return set(self._seen)
+
+    def take(self, name: str, now: float) -> Admitted | Refused:
+        """Admit or refuse one file, and move it out of `incoming/`.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds, as in `ready`.
+
+        Raises
+        ------
+        OSError
+            When the disk, not the file, is at fault: it stays, and is ready again after a while.
+        """
+        try:
+            taken = self._take(name)
+        except OSError:
+            self._not_before[name] = now + _CALM
+            self._mend()
+            raise
+        if isinstance(taken, Admitted) and taken.stays is not None:
+            self._not_before[name] = now + _CALM
+            self._mend()
+        else:
+            self._seen.pop(name, None)
+            self._unmoved.pop(name, None)
+        return taken
+
+    def _take(self, name: str) -> Admitted | Refused:
         path = self._spool / "incoming" / name
         shown = _printable(name)
-        self._seen.pop(name, None)
         try:
             data = jobfile.read_job_file(path)
             admission = self._admit(data, shown)
         except InvalidJob as invalid:
             return self._refused(path, shown, invalid.problems)
-        except (OSError, sqlite3.Error):
-            raise  # the disk's fault, not the file's: it stays and is taken later
+        except (OSError, MemoryError, sqlite3.Error):
+            raise  # the machine's fault, not the file's: it stays and is taken later
         except Exception as error:
             log.exception("%s could not be checked", shown)
             problem = Problem("", f"The file could not be checked: {type(error).__name__}: {error}")
             return self._refused(path, shown, (problem,))
-        accepted = _fit(f"{admission.job_id}-{shown}")
-        path.replace(self._spool / "accepted" / accepted)
-        sync_directory(self._spool / "accepted")
-        sync_directory(path.parent)
-        return Admitted(shown, admission)
+        is_first = self._unmoved.get(name) != admission.job_id
+        try:
+            self._move(path, self._spool / "accepted" / _fit(f"{admission.job_id}-{shown}"))
+        except OSError as error:
+            # It is a job, and recognised as that one when it is met again: only the move is left.
+            self._unmoved[name] = admission.job_id
+            return Admitted(shown, admission, is_first, stays=error)
+        return Admitted(shown, admission, is_first)
+
+    def _mend(self) -> None:
+        """Make directories of the spool that somebody took away, for the next try."""
+        with suppress(SpoolUnusable):
+            make_directories(self._spool)
+
+    def _move(self, path: Path, target: Path) -> None:
+        path.rename(target)
+        # It has moved. That this survives a power cut is not worth a second try: it would only
+        # be moved again.
+        with suppress(OSError):
+            sync_directory(target.parent)
+            sync_directory(path.parent)
 
     def _admit(self, data: bytes, name: str) -> Admission:
         digest = hashlib.sha256(data).hexdigest()
@@ -201,11 +278,15 @@ class Intake:
             refused_at=datetime.now(UTC).isoformat(timespec="seconds"),
             problems=[problem.to_dict() for problem in problems],
         )
-        with replacing(target.with_name(f"{target.name}{REPORT_SUFFIX}")) as file:
+        beside = target.with_name(f"{target.name}{REPORT_SUFFIX}")
+        with replacing(beside) as file:
             file.write(jsontext.dumps(report, indent=2).encode() + b"\n")
-        path.rename(target)
-        sync_directory(rejected)
-        sync_directory(path.parent)
+        try:
+            self._move(path, target)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink()  # nobody is to read of a refusal that has not taken place
+            raise
         return Refused(name, problems)
 
 

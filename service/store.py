@@ -3,17 +3,23 @@
 What a turn of the daemon's loop changes is written in ONE transaction (`record`), before any of
 its effects are carried out. `synchronous=FULL`: what is committed survives a power cut, because a
 file was moved or a batch sent on the strength of it.
+
+Every method is one read or one transaction, and can therefore be repeated as it is. When the
+machine refuses it (a full disk, a lost right) it is: see `Store.wait`.
 """
 
 import json
+import logging
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import JsonValue
 from sqlite_utils import Database
@@ -23,13 +29,54 @@ from schemas.lifecycle import TaskKind, TaskState
 from schemas.task import EngineReport
 from service.migrations import migrations
 from service.recorder import Recorder
+from service.recordfaults import NewerDatabase, faults_named, hint, is_shortage, said
 from service.stimuli import Record, Task
+
+__all__ = ["Admission", "NewerDatabase", "PlannedCandidate", "Store", "timestamp"]
+
+log = logging.getLogger("foldq.store")
 
 Params = Mapping[str, JsonValue]
 
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
-class NewerDatabase(RuntimeError):
-    """The database was made by a newer foldq than this one."""
+#: Seconds for which SQLite itself waits for another program's write to end.
+_BUSY = 5.0
+
+#: Bytes of the write-ahead log: what is left of it after it was folded in, the size from which the
+#: loop folds it in by force, and the one from which it takes its time to.
+_WAL_KEPT = 4 * 2**20
+_WAL_FOLDED = 16 * 2**20
+_WAL_PRESSING = 32 * 2**20
+
+#: Milliseconds that folding in may wait for readers, and seconds between two tries.
+_READERS_MS = 200
+_READERS_PRESSING_MS = 2000
+_FOLD_RETRY = 1.0
+
+
+def _enduring(method: F) -> F:
+    """Repeat a method of Store until the machine lets it happen."""
+
+    @wraps(method)
+    def repeated(self: "Store", *args: Any, **kwargs: Any) -> Any:
+        waited = False
+        while True:
+            try:
+                answer = method(self, *args, **kwargs)
+            except sqlite3.OperationalError as error:
+                if self.wait is None or not is_shortage(error):
+                    raise
+                waited = True
+                told = hint(error)
+                self.wait(f"the records ({self.path}) cannot be written: {said(error)}. {told}")
+            else:
+                if waited and self.wait is not None:
+                    self.wait(None)
+                return answer
+
+    return cast(F, repeated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,33 +121,57 @@ class Store:
     synchronous : {"FULL", "NORMAL"}
         SQLite's care: with NORMAL a power cut may undo the last commits.
 
+    Attributes
+    ----------
+    wait : callable or None
+        What to do when the machine refuses a read or a transaction (no room, no right, another
+        program's lock): it is given the reason, takes its time, and the same is tried again; None
+        tells it that the wait is over. What it raises ends the wait. Without it the error of
+        SQLite is raised.
+
     Raises
     ------
     NewerDatabase
         If its tables were made by a newer version.
+    RecordsUnusable
+        If the file cannot be opened or written.
+    RecordsDamaged
+        If it is not a database.
     """
 
     def __init__(self, path: Path, *, synchronous: str = "FULL"):
-        connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-        path.chmod(0o600)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA cache_size=-65536")
-        self.db = Database(connection, execute_plugins=False)
-        self._refuse_newer(path)
-        migrations.apply(self.db)
-        self.connection = connection
-        self._recorder = Recorder(connection)
+        self.path = path
+        self.wait: Callable[[str | None], None] | None = None
+        self._fold_again = 0.0
+        self._pinned = False
+        with faults_named(path):
+            self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY)
+            try:
+                self._open(synchronous)
+            except BaseException:
+                self.connection.close()
+                raise
 
-    def _refuse_newer(self, path: Path) -> None:
+    def _open(self, synchronous: str) -> None:
+        self.path.chmod(0o600)
+        self.db = Database(self.connection, execute_plugins=False)
+        self._refuse_newer()  # before anything of it is changed
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute(f"PRAGMA synchronous={synchronous}")
+        self.connection.execute("PRAGMA foreign_keys=ON")
+        self.connection.execute("PRAGMA cache_size=-65536")
+        self.connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT}")
+        migrations.apply(self.db)
+        # Found out now, not when the first job has come: may it be written?
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.execute("ROLLBACK")
+        self._recorder = Recorder(self.connection)
+
+    def _refuse_newer(self) -> None:
         known = {migration.name for migration in migrations.pending(Database(memory=True))}
         unknown = {migration.name for migration in migrations.applied(self.db)} - known
         if unknown:
-            raise NewerDatabase(
-                f"{path} was made by a newer foldq (it has {', '.join(sorted(unknown))}): "
-                "install that version again, or use another spool"
-            )
+            raise NewerDatabase(self.path, unknown)
 
     def close(self) -> None:
         """Close the database; the WAL is folded in."""
@@ -109,16 +180,65 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing. Begun IMMEDIATE: a deferred one could fail half-way with BUSY."""
+        self._roll_back()  # what the disk did not even let be rolled back the last time
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            with suppress(sqlite3.OperationalError):
+                self._roll_back()
             raise
-        self.connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        """End a transaction that is open still: after some errors SQLite has ended it itself."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    @_enduring
+    def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Answer a question to the records that only reads, and so can be asked again."""
+        return question(self.connection)
+
+    # --- the write-ahead log -----------------------------------------------------------------
+
+    def fold_in(self) -> None:
+        """Keep the write-ahead log small. To be called all the time: it looks at a size, mostly.
+
+        SQLite begins the log anew only at a moment when nobody reads from it, and with commands
+        that look at the records all the time there may be none: then one has to be made.
+        """
+        now = time.monotonic()
+        if now < self._fold_again:
+            return
+        try:
+            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return
+        if size < _WAL_FOLDED:
+            self._pinned = False
+            return
+        self._fold_again = now + _FOLD_RETRY
+        patience = _READERS_MS if size < _WAL_PRESSING else _READERS_PRESSING_MS
+        # What cannot be done now is done later; that the disk is full is told by who writes.
+        with suppress(sqlite3.OperationalError):
+            self.connection.execute(f"PRAGMA busy_timeout={patience}")
+            try:
+                busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout={int(_BUSY * 1000)}")
+            if busy and size >= _WAL_PRESSING and not self._pinned:
+                self._pinned = True
+                log.warning(
+                    "%s-wal has grown to %d MB: another program has been reading the records in "
+                    "one transaction for long; end it",
+                    self.path,
+                    size // 2**20,
+                )
 
     # --- admission ---------------------------------------------------------------------------
 
+    @_enduring
     def find_submission(self, name: str, digest: str) -> Admission | None:
         """Return the job that this very file became, if it was admitted before."""
         row = self.connection.execute(
@@ -127,6 +247,7 @@ class Store:
         ).fetchone()
         return None if row is None else Admission(row[0], False, row[1])
 
+    @_enduring
     def admit(
         self,
         spec: JobSpec,
@@ -183,6 +304,7 @@ class Store:
 
     # --- planning ----------------------------------------------------------------------------
 
+    @_enduring
     def n_planned(self, job_id: int, iteration: int) -> int:
         """Candidates of this iteration that stand in the records."""
         return int(
@@ -192,6 +314,7 @@ class Store:
             ).fetchone()[0]
         )
 
+    @_enduring
     def plan(
         self, job_id: int, candidates: Sequence[PlannedCandidate], n_splits: int, now: datetime
     ) -> int:
@@ -269,11 +392,13 @@ class Store:
         )
         return {(row[0], row[1]): row[2:] for row in rows}
 
+    @_enduring
     def expect_tasks(self, job_id: int, n_tasks: int) -> None:
         """Record how many fold tasks there will be, before all of them are planned."""
         with self.transaction() as db:
             db.execute("UPDATE job SET n_tasks = ? WHERE id = ?", (n_tasks, job_id))
 
+    @_enduring
     def choose_best(
         self, job_id: int, index: int, score: float, params: Params, *, refit: bool
     ) -> None:
@@ -301,6 +426,7 @@ class Store:
 
     # --- what the core asks for --------------------------------------------------------------
 
+    @_enduring
     def load_folds(self, job_id: int, after: int, limit: int) -> tuple[Task, ...]:
         """Read pending fold tasks beyond task `after`, in order."""
         rows = self.connection.execute(
@@ -310,6 +436,7 @@ class Store:
         )
         return tuple(_as_task(row) for row in rows)
 
+    @_enduring
     def single_task(self, job_id: int, kind: TaskKind) -> tuple[Task, TaskState] | None:
         """Read the job's prepare or refit task."""
         row = self.connection.execute(
@@ -320,6 +447,7 @@ class Store:
             return None
         return Task(row[0], kind, n_attempts=row[2], n_engines_lost=row[3]), TaskState(row[1])
 
+    @_enduring
     def next_numbers(self) -> tuple[int, int]:
         """Return the first unused attempt number and batch number."""
         attempt, batch = self.connection.execute(
@@ -329,11 +457,13 @@ class Store:
 
     # --- the turn ----------------------------------------------------------------------------
 
-    def record(self, records: Iterable[Record], now: datetime) -> None:
+    @_enduring
+    def record(self, records: Sequence[Record], now: datetime) -> None:
         """Write what a turn of the loop changed, in order, in one transaction."""
         with self.transaction():
             self._recorder.write(records, timestamp(now))
 
+    @_enduring
     def first_warning(self, job_id: int) -> str | None:
         """Return what the first fold that gave a warning said."""
         row = self.connection.execute(
@@ -343,6 +473,7 @@ class Store:
         ).fetchone()
         return None if row is None else str(row[0])
 
+    @_enduring
     def note(self, kind: str, message: str, now: datetime, **about: int | None) -> None:
         """Record an event on its own."""
         with self.transaction():
@@ -350,6 +481,7 @@ class Store:
 
     # --- engines -----------------------------------------------------------------------------
 
+    @_enduring
     def engine_joined(
         self, cluster: str, number: int, identity: str, report: EngineReport, now: datetime
     ) -> int:
@@ -375,6 +507,7 @@ class Store:
 
     # --- starting again, trying again ----------------------------------------------------------
 
+    @_enduring
     def recover(self, now: datetime, still_there: Collection[int] = ()) -> int:
         """Put right what a scheduler left open that did not stop by itself.
 
@@ -406,6 +539,7 @@ class Store:
             )
         return n_tasks
 
+    @_enduring
     def retry(self, job_id: int, now: datetime) -> tuple[Task, ...]:
         """Put the job's failed and cancelled tasks back; return the folds among them.
 
@@ -443,11 +577,13 @@ class Store:
             fold.n_attempts = fold.n_engines_lost = 0
         return folds
 
+    @_enduring
     def has_job(self, job_id: int) -> bool:
         """Whether the records hold such a job."""
         row = self.connection.execute("SELECT 1 FROM job WHERE id = ?", (job_id,)).fetchone()
         return row is not None
 
+    @_enduring
     def unfinished_jobs(self) -> list[int]:
         """Return the ids of the jobs that are neither completed nor failed nor cancelled."""
         rows = self.connection.execute(
@@ -455,6 +591,7 @@ class Store:
         )
         return [row[0] for row in rows]
 
+    @_enduring
     def has_open_folds(self, job_id: int) -> bool:
         """Whether a fold of the job is still to be done, or at an engine."""
         row = self.connection.execute(
@@ -464,6 +601,7 @@ class Store:
         ).fetchone()
         return row is not None
 
+    @_enduring
     def n_pending_folds(self, job_id: int) -> int:
         """Count the job's fold tasks that wait to be sent to an engine."""
         return int(

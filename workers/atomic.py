@@ -4,6 +4,7 @@ Everything is written beside its place, flushed to the disk, and renamed. Only t
 read what is written: data sets and models are private until somebody shares them.
 """
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,45 @@ from typing import BinaryIO
 
 OWNER_DIRECTORY = 0o700
 OWNER_FILE = 0o600
+
+#: What the machine lacks, or does not allow: room, rights, file descriptors, a disk that works.
+_SHORTAGES = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EIO,
+        errno.ENOTDIR,  # somebody put a file in the place of one of foldq's directories
+        errno.EEXIST,
+    }
+)
+
+
+class CannotWrite(Exception):
+    """There is no room or no right for what foldq itself keeps: nobody's job is at fault."""
+
+
+@contextmanager
+def kept_in(directory: Path) -> Iterator[None]:
+    """Tell a want of room or rights, in a block that writes foldq's own files, from other errors.
+
+    Raises
+    ------
+    CannotWrite
+        Names the directory and what the system said.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _SHORTAGES:
+            raise
+        said = (error.strerror or str(error)).lower()
+        raise CannotWrite(f"{directory} cannot be written: {said}") from error
 
 
 @contextmanager
@@ -35,7 +75,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         beside.replace(path)
     except BaseException:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what went wrong before is what is to be told
             beside.unlink()
         raise
     sync_directory(path.parent)

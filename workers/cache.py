@@ -4,6 +4,7 @@ An entry holds the arrays, and `meta.json` with their shapes, dtypes, sizes and 
 whole of `cache/` may be deleted at any time: what is missing is prepared again.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from workers.atomic import OWNER_DIRECTORY, create, make_private, replacing, sync_directory
+from workers.atomic import (
+    OWNER_DIRECTORY,
+    create,
+    kept_in,
+    make_private,
+    replacing,
+    sync_directory,
+)
 from workers.dataset import Dataset
 from workers.fingerprint import fingerprint as fingerprint_of
 from workers.parts import DamagedPart, read_part, write_part
@@ -79,21 +87,26 @@ def store(cache: Path, dataset: Dataset) -> str:
     ------
     UnstorableData
         For Python objects other than plain scalars.
+    CannotWrite
+        When there is no room or no right for it.
     """
     fingerprint = fingerprint_of(dataset)
     if is_intact(cache, fingerprint):
         return fingerprint
-    make_private(cache)
     entry = entry_directory(cache, fingerprint)
-    with _directory_beside(entry) as fresh:
-        _write_entry(fresh, fingerprint, dataset)
-        try:
-            fresh.rename(entry)
-        except OSError:
-            # Another process was first, or the entry is there and damaged.
-            if not is_intact(cache, fingerprint):
-                _repair(entry, fresh)
-    sync_directory(cache)
+    with kept_in(cache):
+        make_private(cache)
+        with _directory_beside(entry) as fresh:
+            _write_entry(fresh, fingerprint, dataset)
+            try:
+                fresh.rename(entry)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                # Another process was first, or the entry is there and damaged.
+                if not is_intact(cache, fingerprint):
+                    _repair(entry, fresh)
+        sync_directory(cache)
     return fingerprint
 
 
@@ -131,11 +144,18 @@ def is_digest(text: str) -> bool:
 
 
 def remember_source(cache: Path, key: str, fingerprint: str) -> None:
-    """Note that the source `key` (a SHA-256 over its bytes) holds the data set `fingerprint`."""
+    """Note that the source `key` (a SHA-256 over its bytes) holds the data set `fingerprint`.
+
+    Raises
+    ------
+    CannotWrite
+        When there is no room or no right for the note.
+    """
     directory = cache / "sources"
-    make_private(directory)
-    with replacing(directory / key) as file:
-        file.write(fingerprint.encode())
+    with kept_in(cache):
+        make_private(directory)
+        with replacing(directory / key) as file:
+            file.write(fingerprint.encode())
 
 
 def recall_source(cache: Path, key: str) -> str | None:
@@ -204,7 +224,7 @@ def _directory_beside(entry: Path) -> Iterator[Path]:
     try:
         yield fresh
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone already; or what went wrong before is what is to be told
             shutil.rmtree(fresh)
 
 

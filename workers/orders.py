@@ -21,6 +21,7 @@ from schemas.task import (
     Refitted,
     TaskFailure,
 )
+from workers.atomic import CannotWrite
 
 Outcome = BatchReport | Prepared | Refitted | TaskFailure
 
@@ -70,6 +71,7 @@ def _carry_out(order: Order) -> Outcome:
 
 def _prepare(order: PrepareOrder) -> Prepared | TaskFailure:
     from schemas.job import JobSpec
+    from workers.cache import DataMissing
     from workers.catalog import Catalog
     from workers.data import prepare
     from workers.limits import limit_threads
@@ -87,6 +89,8 @@ def _prepare(order: PrepareOrder) -> Prepared | TaskFailure:
     except InvalidJob as invalid:
         text = "; ".join(str(problem) for problem in invalid.problems)
         return TaskFailure(text, error_types=("InvalidJob",))
+    except (CannotWrite, DataMissing) as refused:  # or the cache was emptied just now
+        return TaskFailure(str(refused), is_environment=True)
     except Exception as error:
         return _failure(error)
 
@@ -112,6 +116,8 @@ def _refit(order: RefitOrder) -> Refitted | BatchReport | TaskFailure:
         return Refitted(saved.file, saved.format, saved.trusted, saved.note, seconds)
     except DataMissing as missing:
         return BatchReport(order.batch_id, (), missing_data=str(missing))
+    except CannotWrite as refused:
+        return TaskFailure(str(refused), is_environment=True)
     except Exception as error:
         return _failure(error)
 

@@ -14,7 +14,7 @@ import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 
-from workers.atomic import OWNER_DIRECTORY, replacing
+from workers.atomic import OWNER_DIRECTORY, kept_in, replacing
 from workers.datafiles import reason
 from workers.dataset import is_sparse
 
@@ -61,21 +61,24 @@ def save_model(estimator: BaseEstimator, directory: Path, X_sample: Any) -> Save
 
     Raises
     ------
+    CannotWrite
+        When there is no room or no right for the file.
     Exception
         Whatever joblib raises for a model that cannot be pickled either.
     """
-    directory.mkdir(mode=OWNER_DIRECTORY, parents=True, exist_ok=True)
     content, trusted, note = _as_skops(estimator, X_sample)
     kind = "joblib" if content is None else "skops"
     path = directory / f"{STEM}.{kind}"
-    with replacing(path) as file:
-        if content is None:
-            joblib.dump(estimator, file)
-        else:
-            file.write(content)
-    other = directory / f"{STEM}.{'skops' if content is None else 'joblib'}"
-    with suppress(FileNotFoundError):
-        other.unlink()
+    with kept_in(directory):
+        directory.mkdir(mode=OWNER_DIRECTORY, parents=True, exist_ok=True)
+        with replacing(path) as file:
+            if content is None:
+                joblib.dump(estimator, file)
+            else:
+                file.write(content)
+        other = directory / f"{STEM}.{'skops' if content is None else 'joblib'}"
+        with suppress(FileNotFoundError):
+            other.unlink()
     return SavedModel(path.name, kind, trusted, note)
 
 

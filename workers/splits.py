@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.model_selection import check_cv
 from sklearn.utils import resample
 
-from workers.atomic import replacing
+from workers.atomic import kept_in, replacing
 from workers.cache import DataMissing, entry_directory, is_digest
 from workers.dataset import Array, Dataset
 
@@ -108,6 +108,8 @@ def store_splits(cache: Path, fingerprint: str, splits: Sequence[Split]) -> str:
     ------
     DataMissing
         When the data set is not in the cache.
+    CannotWrite
+        When there is no room or no right for them.
     """
     digest = digest_of(splits)
     path = _path(cache, fingerprint, digest)
@@ -118,7 +120,7 @@ def store_splits(cache: Path, fingerprint: str, splits: Sequence[Split]) -> str:
         for i, (train, test) in enumerate(splits):
             arrays[f"train-{i}"] = train
             arrays[f"test-{i}"] = test
-        with replacing(path) as file:
+        with kept_in(cache), replacing(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
     return digest
 

@@ -105,7 +105,11 @@ def status(
         lines, documents, n_jobs, live, busy = [], [], 0, [], set()
 
     if as_json:
-        scheduler: dict[str, Any] = {"running": held is not None, "spool": str(settings.spool)}
+        scheduler: dict[str, Any] = {
+            "running": held is not None,
+            "spool": str(settings.spool),
+            "trouble": None,
+        }
         if held is not None:
             scheduler |= asdict(held)
         scheduler |= {"n_engines": len(live), "n_busy": len(busy)}
@@ -139,7 +143,7 @@ def watch(
     """
     from service.commands.watching import Follower
     from service.layout import has_waiting, refusals
-    from service.lock import holder
+    from service.lock import holder, trouble_of
     from service.records import find_job
 
     settings = settings_of(ctx, spool)
@@ -153,6 +157,7 @@ def watch(
         console=screen(),
         is_served=lambda: holder(settings.spool) is not None,
         has_waiting=lambda: has_waiting(settings.spool),
+        trouble=lambda: trouble_of(settings.spool),
     )
     try:
         jobs = follower.follow()

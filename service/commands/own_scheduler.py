@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -51,6 +52,18 @@ class OwnScheduler:
     def is_alive(self) -> bool:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the process ended, if it did by itself."""
+        return None if self._process is None else self._process.poll()
+
+    def last_words(self) -> str:
+        """Return why the process ended, as it told for people."""
+        with suppress(OSError):
+            _, told, sentence = self.log.read_text(errors="replace").rpartition("foldq: ")
+            return " ".join(sentence.split()) if told else ""
+        return ""
 
     def __exit__(
         self,

@@ -213,8 +213,8 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
     from service.commands.own_scheduler import OwnScheduler
     from service.commands.submission import await_job
     from service.commands.terminal import messages
-    from service.commands.watching import Follower
-    from service.lock import holder
+    from service.commands.watching import Follower, Unserved
+    from service.lock import holder, trouble_of
 
     def is_served() -> bool:
         own = isinstance(scheduler, OwnScheduler) and scheduler.is_alive
@@ -223,8 +223,23 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
     try:
         submission = await_job(settings, submission, is_served=is_served)
         assert submission.job is not None
-        follower = Follower(settings.database_path, [submission.job.id], messages(), is_served)
+        follower = Follower(
+            settings.database_path,
+            [submission.job.id],
+            messages(),
+            is_served,
+            trouble=lambda: trouble_of(settings.spool),
+        )
         (job,) = follower.follow()
+    except Unserved:
+        if isinstance(scheduler, OwnScheduler) and scheduler.exit_code:
+            said = scheduler.last_words() or f"it ended with {scheduler.exit_code}"
+            stop(
+                ExitCode.FAILED,
+                f"The scheduler could not go on: {said}",
+                f"Its log: {scheduler.log}",
+            )
+        raise
     except KeyboardInterrupt:
         tell(f"\nStopping. What is recorded stays; to go on: foldq serve --spool {settings.spool}")
         raise typer.Exit(130) from None

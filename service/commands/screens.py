@@ -96,16 +96,19 @@ def _bar(job: Job) -> ProgressBar:
 def scheduler_line(
     holder: "Holder | None", spool: str, n_engines: int, n_busy: int
 ) -> RenderableType:
-    """Say whether a scheduler runs, which, and with how many engines."""
+    """Say whether a scheduler runs, which, with how many engines, and what troubles it."""
     if holder is None:
         return Text.assemble(("● ", "red"), "no scheduler running on ", (spool, "bold"))
     engines = f"{n_engines} engine{'' if n_engines == 1 else 's'}, {n_busy} busy"
-    return Text.assemble(
-        ("● ", "green"),
+    line = Text.assemble(
+        ("● ", "yellow" if holder.trouble else "green"),
         "scheduler running on ",
         (spool, "bold"),
         f" · process {holder.pid} on {holder.host} · {engines}",
     )
+    if holder.trouble:
+        line.append_text(Text.assemble(("\n✗ trouble: ", "bold red"), (holder.trouble, "red")))
+    return line
 
 
 def status_screen(

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 
     DONE = 0
     JOB_FAILED = 1
-    FAILED = 1  # another name, for commands that are not about a job
+    FAILED = 1  # the same, for commands that are not about a job
     USAGE = 2
     INVALID_JOB_FILE = 3
     NO_SUCH_JOB = 4

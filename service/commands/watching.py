@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
 from service.commands.screens import jobs_table
-from service.commands.terminal import clock, duration, score
+from service.commands.terminal import clock, duration, quoted, score, tell
 from service.history import Progress, Query, find_jobs, progress
 from service.records import Job, NoRecords, open_records
 
@@ -46,6 +46,8 @@ class Follower:
         Whether some scheduler works on the jobs.
     has_waiting : callable
         Whether a file waits to become a job: following every job, it is followed too.
+    trouble : callable
+        What troubles the scheduler just now: told on stderr whenever it changes.
     """
 
     database: Path
@@ -53,6 +55,8 @@ class Follower:
     console: "Console"
     is_served: Callable[[], bool]
     has_waiting: Callable[[], bool] = lambda: False
+    trouble: Callable[[], str | None] = lambda: None
+    _trouble: str | None = None
     _told: dict[int, tuple[JobState, int, float]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
 
@@ -80,6 +84,7 @@ class Follower:
             waiting = self.job_ids is None and self.has_waiting()
             lines = self._look()
             show(lines)
+            self._tell_trouble()
             if not waiting and self._is_over(lines):
                 return [line.job for line in lines]
             if self.is_served():
@@ -87,6 +92,13 @@ class Follower:
             elif time.monotonic() > served_until:
                 raise Unserved
             time.sleep(POLL)
+
+    def _tell_trouble(self) -> None:
+        trouble = self.trouble()
+        if trouble != self._trouble:
+            self._trouble = trouble
+            said = "[green]✓[/] The trouble is over." if trouble is None else ""
+            tell(said or f"[bold red]✗ trouble:[/] {quoted(trouble)}")
 
     def _is_over(self, lines: list[Progress]) -> bool:
         if self.job_ids is None:

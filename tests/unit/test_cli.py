@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -121,6 +122,15 @@ class TestLooking:
         assert "wine-svc" in result.stdout
         with hold(spool):
             assert "1 engine, 1 busy" in foldq("status").stdout
+
+    def test_status_tells_what_troubles_the_scheduler(self, searches, spool):
+        with hold(spool) as held:
+            held.tell("the records cannot be written: the disk is full")
+            assert "trouble: the records cannot be written" in foldq("status").stdout
+            assert document(foldq("status", "--json"))["scheduler"]["trouble"].startswith("the rec")
+            held.tell(None)
+            assert "trouble" not in foldq("status").stdout
+        assert document(foldq("status", "--json"))["scheduler"]["trouble"] is None
 
     def test_status_in_json(self, searches, spool):
         with hold(spool):
@@ -280,9 +290,54 @@ class TestLooking:
     def test_a_damaged_database_is_told_kindly(self, spool):
         spool.mkdir()
         (spool / "foldq.db").write_bytes(b"not a database, but long enough to be read as one" * 9)
-        result = foldq("history")
+        for command in ("history", "status", "show 1", "engines"):
+            result = foldq(*command.split())
+            assert result.exit_code == 1
+            assert "The records (spool/foldq.db) are damaged" in result.stderr
+            assert "foldq backup" in result.stderr
+
+    def test_records_of_a_newer_version_are_left_alone(self, records, spool):
+        with sqlite3.connect(spool / "foldq.db") as newer:
+            newer.execute(
+                "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
+                " VALUES ('foldq', 'm999_later', '2030-01-01')"
+            )
+        for command in ("history", "status", "show 1", "watch", "serve"):
+            result = foldq(*command.split())
+            assert result.exit_code == 2, command
+            assert "made by a newer foldq: they have m999_later" in result.stderr
+            assert "Use that version again" in result.stderr
+
+    def test_watch_tells_of_trouble_once_and_when_it_is_over(self, searches, monkeypatch):
+        monkeypatch.setattr(watching, "POLL", 0.01)
+        monkeypatch.setattr(watching, "PATIENCE", 0.2)
+        told = iter(["the disk is full", "the disk is full", None])
+        monkeypatch.setattr("service.lock.trouble_of", lambda _: next(told, None))
+        result = foldq("watch")
+        assert result.stderr.count("trouble: the disk is full") == 1
+        assert result.stderr.count("The trouble is over.") == 1
+
+    def test_run_says_why_its_scheduler_could_not_begin(self, spool, tmp_path):
+        (tmp_path / "job.yaml").write_text(GOOD)
+        (spool / "foldq.db").mkdir(parents=True)
+        result = foldq("run", "job.yaml", "--engines", 1)
+        assert result.exit_code == 1
+        assert "The scheduler could not go on: The records (spool/foldq.db)" in result.stderr
+        assert "Traceback" not in result.stderr
+
+    @pytest.mark.parametrize("name", [".", "incoming", "scheduler.lock", "foldq.db"])
+    def test_a_spool_that_cannot_be_one_is_named_with_a_way_out(self, spool, name):
+        spool.mkdir()
+        place = spool / name
+        if name in ("scheduler.lock", "foldq.db"):
+            place.mkdir()
+        else:
+            place.rmdir() if place.exists() else None
+            place.write_text("a file")
+        result = foldq("serve")
         assert result.exit_code == 2
-        assert "cannot be read" in result.stderr
+        assert str(Path("spool") / name) in result.stderr
+        assert len(result.stderr.splitlines()) == 2, "what is the matter, and what to do"
 
 
 @contextmanager
@@ -291,11 +346,11 @@ def scheduler(spool: Path, carry_out):
     stop = threading.Event()
 
     def work() -> None:
-        (spool / "control").mkdir(exist_ok=True)
+        desk = control.Desk(spool)
         while not stop.is_set():
-            for request in control.requests(spool):
+            for request in desk.take():
                 carry_out(request)
-                request.path.unlink()
+            desk.clear()
             time.sleep(0.02)
 
     with hold(spool):

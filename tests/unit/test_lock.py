@@ -19,8 +19,37 @@ def test_a_free_spool_has_no_holder(tmp_path):
 
 def test_the_holder_is_named(tmp_path):
     with hold(tmp_path) as mine:
-        assert holder(tmp_path) == mine
-        assert (mine.pid, mine.host) == (os.getpid(), socket.gethostname())
+        assert holder(tmp_path) == mine.holder
+        found = holder(tmp_path)
+        assert (found.pid, found.host) == (os.getpid(), socket.gethostname())
+        assert found.trouble is None
+
+
+def test_what_troubles_the_holder_is_read_by_others_while_it_lasts(tmp_path):
+    with hold(tmp_path) as mine:
+        mine.tell("the disk is full")
+        assert holder(tmp_path).trouble == "the disk is full"
+        assert holder(tmp_path).pid == os.getpid()
+        mine.tell(None)
+        assert holder(tmp_path).trouble is None
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "🖴", '"'])
+def test_a_trouble_of_any_length_is_told_without_the_file_growing(tmp_path, letter):
+    with hold(tmp_path) as mine:
+        size = (tmp_path / LOCK_FILE).stat().st_size
+        mine.tell(letter * 10_000)
+        assert (tmp_path / LOCK_FILE).stat().st_size == size
+        told = holder(tmp_path).trouble
+        assert len(told) > 200
+        assert told == letter * told.count(letter) + "…" * told.count("…")
+
+
+def test_a_lock_file_of_an_earlier_version_is_written_over(tmp_path):
+    (tmp_path / LOCK_FILE).write_text('{"pid": 1, "host": "old", "started_at": ""}\n' + "x" * 9000)
+    with hold(tmp_path) as mine:
+        assert holder(tmp_path) == mine.holder
+        assert (tmp_path / LOCK_FILE).stat().st_size < 9000
 
 
 def test_a_second_scheduler_is_told_who_holds_it(tmp_path):

@@ -380,7 +380,7 @@ def store(tmp_path):
     """One engine, and a job whose two candidates are planned on two splits: tasks 2 to 5."""
     store = Store(tmp_path / "foldq.db")
     store.admit(SPEC, name="job.json", data=b"{}", digest="d", estimator="SVC", now=NOW)
-    store.engine_joined("local", 0, EngineReport("host", 123, {}), NOW)
+    store.engine_joined("local", 0, "identity", EngineReport("host", 123, {}), NOW)
     store.record([RecordPrepared(1, prepared(2, None))], NOW)
     store.plan(1, list(next_step(store).candidates), 2, NOW)
     yield store

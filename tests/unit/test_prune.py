@@ -469,7 +469,7 @@ class TestCommand:
     def test_beside_a_scheduler_it_is_the_scheduler_that_deletes(self, aged):
         """The request stays until it is carried out, and is understood."""
         control.request_prune(aged.path, WANTED.before, WANTED.states)
-        (asked,) = control.requests(aged.path)
+        (asked,) = control.Desk(aged.path).take()
         store = Store(aged.path / "foldq.db")
         pruner = prune.Pruner(store, aged.path)
         pruner.ask(asked, busy={3})
@@ -488,11 +488,11 @@ class TestCommand:
             result = foldq("prune", "--older-than", "1s", "--yes")
         assert result.exit_code == 5
         assert "the next one goes on with it" in result.stderr
-        assert len(list(control.requests(aged.path))) == 1
+        assert len(control.Desk(aged.path).take()) == 1
 
     def test_a_request_that_names_no_final_state_is_none(self, aged):
         control.request_prune(aged.path, WANTED.before, [JobState.RUNNING])
-        assert list(control.requests(aged.path)) == []
+        assert control.Desk(aged.path).take() == []
 
     def test_room_is_given_back(self, aged, monkeypatch):
         monkeypatch.setattr(prune, "WORTH_VACUUM", 1)

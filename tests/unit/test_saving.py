@@ -22,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from workers import saving
+from workers.atomic import CannotWrite
 from workers.saving import save_model
 
 IRIS = load_iris(return_X_y=True)
@@ -138,7 +139,7 @@ def test_a_failure_leaves_the_model_that_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(CannotWrite, match="no space left"):
         save_model(LogisticRegression(max_iter=1000).fit(*IRIS), tmp_path, IRIS[0][:5])
     assert [p.name for p in tmp_path.iterdir()] == ["best_estimator.skops"]
     assert (tmp_path / "best_estimator.skops").read_bytes() == before

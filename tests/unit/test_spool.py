@@ -37,7 +37,7 @@ def intake(place, store):
 
 def take_all(intake, now=0.0):
     intake.ready(now)
-    return [intake.take(name) for name in intake.ready(now + 1.0)]
+    return [intake.take(name, now + 1.0) for name in intake.ready(now + 1.0)]
 
 
 def names(directory):
@@ -88,7 +88,7 @@ class TestWhatIsTaken:
         intake.ready(0.0)
         assert intake.ready(1.0) == [], "a submission has two links for an instant"
         assert intake.ready(6.0) == ["job.json"]
-        refused = intake.take("job.json")
+        refused = intake.take("job.json", 1.0)
         assert isinstance(refused, Refused)
         assert "hard link" in refused.problems[0].message
 
@@ -113,7 +113,7 @@ class TestAdmission:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("pathlib.Path.replace", crash)
+            patch.setattr("pathlib.Path.rename", crash)
             with pytest.raises(KeyboardInterrupt):
                 take_all(intake)
         assert names(place / "incoming") == ["job.json"]
@@ -155,7 +155,7 @@ class TestRefusal:
             with pytest.raises(KeyboardInterrupt):
                 take_all(intake)
         assert names(place / "rejected") == ["bad.json.error.json"]
-        assert isinstance(intake.take("bad.json"), Refused)
+        assert isinstance(intake.take("bad.json", 1.0), Refused)
         assert names(place / "rejected") == ["bad.json", "bad.json.error.json"]
 
     def test_two_refused_files_of_one_name_are_both_kept(self, place, intake):

@@ -4,11 +4,13 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
+from sqlite_utils import Database
 
 from schemas.job import JobSpec
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import EngineReport, FoldResult
 from service.migrations import migrations
+from service.records import KNOWN_MIGRATIONS
 from service.stimuli import Batch, Dispatch, EndAttempt, EndTask, MoveJob, Note, PutBackTask, Task
 from service.store import NewerDatabase, PlannedCandidate, Store
 
@@ -35,7 +37,7 @@ def planned(store):
     """A job of two candidates on two splits: folds are tasks 2 to 5."""
     store.admit(SPEC, name="job.json", data=b"{}", digest="d", estimator="SVC", now=NOW)
     store.plan(1, [PlannedCandidate({"C": 1}), PlannedCandidate({"C": 2})], 2, NOW)
-    store.engine_joined("local", 0, EngineReport("host", 123, {}), NOW)
+    store.engine_joined("local", 0, "identity", EngineReport("host", 123, {}), NOW)
     return store
 
 
@@ -178,6 +180,10 @@ class TestComingBack:
         )
         with pytest.raises(NewerDatabase, match="m999_later"):
             Store(tmp_path / "foldq.db")
+
+    def test_those_who_only_read_know_the_same_migrations(self):
+        names = {migration.name for migration in migrations.pending(Database(memory=True))}
+        assert names == KNOWN_MIGRATIONS, "add the new one to service/records.py"
 
     def test_opening_again_changes_nothing(self, tmp_path, planned):
         before = planned.connection.execute("SELECT sql FROM sqlite_master").fetchall()
