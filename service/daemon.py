@@ -333,7 +333,8 @@ class Daemon:
             case Refused():
                 yield from self._refused(fact)
             case ClusterFailed(because):
-                log.error("no engines: %s; trying again in %g s", because, CLUSTER_RETRY)
+                told = f"no engines: {because}; trying again every {CLUSTER_RETRY:g} s"
+                self._troubles.report("engines", told, "cluster")
                 self._after(CLUSTER_RETRY, self._engines.start)
 
     def _welcomed(self, fact: Welcomed) -> Iterator[Stimulus]:
@@ -352,6 +353,7 @@ class Daemon:
             log.error(message)
             self._store.note("engine refused", message, self._now())
             return
+        self._troubles.report("engines", None, "cluster")
         engine_id = self._store.engine_joined(
             self._engines.name, fact.number, fact.identity, report, self._now()
         )

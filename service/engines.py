@@ -226,7 +226,6 @@ class Engines:
 
     def _failed_to_start(self, error: Exception) -> None:
         if not self._stopping:
-            log.error("the cluster could not be started: %s", error)
             self._give_up_cluster()
             self._tell(ClusterFailed(f"{type(error).__name__}: {error}"))
 
