@@ -4,19 +4,57 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from service.stimuli import Batch
+from service.stimuli import Batch, Task
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Flight:
     """A batch in flight. It runs once it is the first on its engine, `since` when."""
 
     batch: Batch
     since: datetime | None = None
-    #: When its attempts were closed (job cancelled or failed): it only occupies the engine.
+    #: When the last of its attempts was closed (job given up, another copy faster): from then on
+    #: it only occupies the engine.
     void_since: datetime | None = None
     #: Why the core had its engine ended.
     killed_because: str | None = None
+    #: Attempts that were closed before it came back.
+    closed: set[int] = field(default_factory=set)
+    #: Whether it repeats what was out already, and how often it was itself repeated.
+    is_copy: bool = False
+    n_copies: int = 0
+
+    @property
+    def open_tasks(self) -> tuple[tuple[int, Task], ...]:
+        """Attempts, with their tasks, of which no end is known."""
+        if not self.closed:
+            return self.batch.tasks
+        return tuple(item for item in self.batch.tasks if item[0] not in self.closed)
+
+    def elapsed(self, now: datetime) -> float:
+        """Seconds for which it has been running."""
+        return 0.0 if self.since is None else (now - self.since).total_seconds()
+
+
+class Twins:
+    """Tasks of which two attempts are out at the same time, each on a batch of its own."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[int, dict[int, Flight]] = {}
+
+    def __contains__(self, task_id: int) -> bool:
+        return task_id in self._attempts
+
+    def pair(self, task_id: int, one: tuple[int, Flight], other: tuple[int, Flight]) -> None:
+        """Take note that both attempts of the task are out."""
+        self._attempts[task_id] = dict((one, other))
+
+    def part(self, task_id: int, attempt_id: int) -> tuple[int, Flight] | None:
+        """Take note that one attempt ended; return the other one, if the task was out twice."""
+        if (attempts := self._attempts.pop(task_id, None)) is None:
+            return None
+        del attempts[attempt_id]
+        return next(iter(attempts.items()))
 
 
 @dataclass(slots=True)
@@ -99,4 +137,10 @@ class Fleet:
     def void(self, flight: Flight, now: datetime) -> bool:
         """Let a batch count no more; say whether its engine runs it."""
         flight.void_since = now
-        return self._at[flight.batch.batch_id].running is flight
+        engine = self._at.get(flight.batch.batch_id)
+        return engine is not None and engine.running is flight
+
+    def running_on(self, engine_id: int) -> Flight | None:
+        """Return the batch that this engine computes."""
+        engine = self._engines.get(engine_id)
+        return None if engine is None else engine.running

@@ -2,7 +2,8 @@
 
 Each function takes note in the job's queue and returns the one record that follows. They tell apart
 what failed: the model's own error, a time limit, a lost engine (never charged to the model), and a
-task that takes every engine down.
+task that takes every engine down. A task that would be tried again stays out where another attempt
+of it is still out.
 """
 
 from datetime import datetime, timedelta
@@ -11,7 +12,10 @@ from schemas.lifecycle import FailureReason, Outcome, TaskKind, TaskState
 from schemas.task import FoldResult
 from service.policy import backoff_seconds
 from service.queue import JobQueue
-from service.stimuli import EndTask, PutBackTask, Task
+from service.stimuli import EndAttempt, EndTask, PutBackTask, Task
+
+#: What may follow when an attempt ends.
+End = EndTask | PutBackTask | EndAttempt
 
 
 def done(job: JobQueue, task: Task, attempt_id: int, result: FoldResult | None = None) -> EndTask:
@@ -20,24 +24,21 @@ def done(job: JobQueue, task: Task, attempt_id: int, result: FoldResult | None =
     return _end(job, task, attempt_id, TaskState.DONE, Outcome.OK, result=result)
 
 
-def unstarted(job: JobQueue, task: Task, attempt_id: int) -> PutBackTask:
+def unstarted(job: JobQueue, task: Task, attempt_id: int) -> PutBackTask | EndAttempt:
     """Take the task back as it went out."""
-    job.put_back(task)
-    return _put_back(task, attempt_id, Outcome.RETURNED)
+    return _back(job, task, attempt_id, Outcome.RETURNED)
 
 
 def hindered(
     job: JobQueue, task: Task, attempt_id: int, error: str, wait: float, now: datetime
-) -> PutBackTask:
+) -> PutBackTask | EndAttempt:
     """Try the task again later, uncounted: its engine had no room or no right to write."""
-    job.put_back(task, now + timedelta(seconds=wait))
-    return _put_back(task, attempt_id, Outcome.RETURNED, error)
+    return _back(job, task, attempt_id, Outcome.RETURNED, error, now + timedelta(seconds=wait))
 
 
-def bereft(job: JobQueue, task: Task, attempt_id: int, because: str) -> PutBackTask:
+def bereft(job: JobQueue, task: Task, attempt_id: int, because: str) -> PutBackTask | EndAttempt:
     """Take the task back as it went out: it was lost with an engine, at no fault of either."""
-    job.put_back(task)
-    return _put_back(task, attempt_id, Outcome.ENGINE_LOST, because)
+    return _back(job, task, attempt_id, Outcome.ENGINE_LOST, because)
 
 
 def erred(
@@ -48,13 +49,13 @@ def erred(
     error: str,
     now: datetime,
     result: FoldResult | None = None,
-) -> EndTask | PutBackTask:
+) -> End:
     """Try the task again where the job names such an error and attempts are left, else fail it."""
     task.n_attempts += 1
     if job.retry.on.intersection(error_types) and task.n_attempts < job.retry.attempts:
         wait = backoff_seconds(job.retry.backoff, task.n_attempts, task.task_id)
-        job.put_back(task, now + timedelta(seconds=wait))
-        return _put_back(task, attempt_id, Outcome.ERROR, error)
+        not_before = now + timedelta(seconds=wait)
+        return _back(job, task, attempt_id, Outcome.ERROR, error, not_before)
     return _end(
         job,
         task,
@@ -90,7 +91,7 @@ def timed_out(
 
 def engine_died(
     job: JobQueue, task: Task, attempt_id: int, engine_id: int, because: str, *, was_alone: bool
-) -> EndTask | PutBackTask:
+) -> End:
     """Try the task again, alone: its engine died while its batch ran there.
 
     Only an engine that died under a task alone in its batch counts against the task.
@@ -98,7 +99,7 @@ def engine_died(
     if was_alone:
         task.n_engines_lost += 1
         task.died_on += (engine_id,)
-    if task.n_engines_lost >= job.retry.engine_losses:
+    if task.n_engines_lost >= job.retry.engine_losses and task.task_id not in job.twins:
         return _end(
             job,
             task,
@@ -109,8 +110,7 @@ def engine_died(
             _poisonous(task, because),
         )
     task.alone = True
-    job.put_back(task)
-    return _put_back(task, attempt_id, Outcome.ENGINE_LOST, because)
+    return _back(job, task, attempt_id, Outcome.ENGINE_LOST, because)
 
 
 def _poisonous(task: Task, because: str) -> str:
@@ -149,9 +149,17 @@ def _end(
     )
 
 
-def _put_back(
-    task: Task, attempt_id: int, outcome: Outcome, error: str | None = None
-) -> PutBackTask:
+def _back(
+    job: JobQueue,
+    task: Task,
+    attempt_id: int,
+    outcome: Outcome,
+    error: str | None = None,
+    not_before: datetime | None = None,
+) -> PutBackTask | EndAttempt:
+    if job.twins.part(task.task_id, attempt_id) is not None:
+        return EndAttempt(attempt_id, outcome, error)
+    job.put_back(task, not_before)
     return PutBackTask(
         task.task_id, attempt_id, outcome, task.n_attempts, task.n_engines_lost, error
     )

@@ -35,6 +35,15 @@ class Policy:
     proof_seconds : float
         Seconds an engine has to stay alive before dispatch goes on after such a stop; doubles with
         each further one, up to `proof_seconds_max`, until something is finished.
+    straggler_factor, straggler_seconds : float
+        A batch is a straggler, to be tried on an idle engine too, once it has run for so many times
+        what its folds may cost by their peers, and for so many seconds at least.
+    straggler_siblings, straggler_peers : int
+        Finished folds of the same candidate, or else of the same job, from which that is known.
+    straggler_memory : int
+        Candidates of one job of which it is kept.
+    straggler_share : float
+        Copies of one job that may be out at a time, as a share of the engines; one may always be.
     """
 
     batch_seconds: float = 0.25
@@ -50,6 +59,12 @@ class Policy:
     crash_losses: int = 3
     proof_seconds: float = 5.0
     proof_seconds_max: float = 60.0
+    straggler_factor: float = 3.0
+    straggler_seconds: float = 2.0
+    straggler_siblings: int = 2
+    straggler_peers: int = 3
+    straggler_memory: int = 1000
+    straggler_share: float = 0.1
 
     def batch_size(self, fold_seconds: float | None, n_waiting: int, n_engines: int) -> int:
         """Return how many folds fill a batch's time; fewer towards the end, to end together.
@@ -68,6 +83,10 @@ class Policy:
         filling = int(self.batch_seconds / max(fold_seconds, 1e-6))
         share = ceil(n_waiting / (self.window * max(n_engines, 1)))
         return max(1, min(filling, share, self.max_batch))
+
+    def max_copies(self, n_engines: int) -> int:
+        """Return how many copies of stragglers one job may have out at a time."""
+        return max(1, int(self.straggler_share * n_engines))
 
     def respawn_seconds(self, losses_in_a_row: int) -> float:
         """Return how long to wait before another engine is started."""

@@ -2,32 +2,17 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
 from schemas.lifecycle import JobState, TaskKind
+from schemas.task import BatchReport
+from service.costs import FoldCost, Peers
+from service.fleet import Twins
+from service.policy import Policy
 from service.stimuli import RetryPolicy, Task
-
-
-@dataclass(slots=True)
-class FoldCost:
-    """What a fold of this job costs, learnt from those that came back.
-
-    An exponential mean, so that it follows a search whose later candidates are dearer.
-    """
-
-    seconds: float | None = None
-    #: Share of the newest batch in the mean.
-    weight: float = 0.4
-
-    def learn(self, seconds_per_fold: float) -> None:
-        """Take one batch's mean seconds per fold into account."""
-        if self.seconds is None:
-            self.seconds = seconds_per_fold
-        else:
-            self.seconds += self.weight * (seconds_per_fold - self.seconds)
 
 
 @dataclass(slots=True)
@@ -46,6 +31,8 @@ class JobQueue:
         The folds wait for the data to be prepared again.
     engines : dict of int to int
         Batches in flight by engine.
+    twins : Twins
+        Folds that are out twice.
     known : set of int
         Fold tasks beyond `cursor` that came into memory another way than by loading.
     n_hindered : int
@@ -74,6 +61,8 @@ class JobQueue:
     advancing: bool = False
     cost: FoldCost = field(default_factory=FoldCost)
     engines: dict[int, int] = field(default_factory=dict)
+    peers: Peers = field(default_factory=Peers)
+    twins: Twins = field(default_factory=Twins)
     known: set[int] = field(default_factory=set)
     n_hindered: int = 0
     _order: "count[int]" = field(default_factory=count)
@@ -82,6 +71,18 @@ class JobQueue:
     def n_waiting(self) -> int:
         """Tasks in memory that could be sent, now or after their back-off."""
         return len(self.ready) + len(self.suspects) + len(self.delayed)
+
+    def learn(self, tasks: Mapping[int, Task], report: BatchReport, policy: Policy) -> None:
+        """Take note of what the folds of a batch cost, `tasks` by attempt."""
+        results = report.results
+        self.cost.learn(report.seconds / len(results))
+        alone = sum(result.fit_time + result.score_time for result in results)
+        # What the batch took beside its fits and scores, each fold's share of it.
+        beside = max(0.0, report.seconds - alone) / len(results)
+        for result in results:
+            if result.error is None and (task := tasks.get(result.attempt_id)) is not None:
+                seconds = result.fit_time + result.score_time + beside
+                self.peers.learn(task, seconds, policy)
 
     def put_back(self, task: Task, not_before: datetime | None = None) -> None:
         """Take a task that came back undone, to go out again (after `not_before`)."""

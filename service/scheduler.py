@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from schemas.lifecycle import JobState, TaskKind, TaskState
+from schemas.lifecycle import JobState, Outcome, TaskKind, TaskState
 from schemas.task import BatchReport, Prepared, Refitted, TaskFailure
 from service import outcomes
+from service.adoption import adopt
 from service.crashloop import CrashLoop
-from service.fleet import Engine, Fleet, Flight
+from service.deadlines import overran
+from service.dispatch import Dispatcher, is_at, load_more
+from service.fleet import Fleet, Flight
+from service.outcomes import End
 from service.policy import Policy
 from service.queue import JobQueue
 from service.stimuli import (
@@ -23,8 +27,8 @@ from service.stimuli import (
     BatchReturned,
     CancelRequested,
     CancelTasks,
-    Dispatch,
     DrainRequested,
+    EndAttempt,
     EndTask,
     EngineJoined,
     EngineLeft,
@@ -38,11 +42,9 @@ from service.stimuli import (
     Interrupt,
     JobAdmitted,
     KillEngine,
-    LoadFolds,
     MoveJob,
     Note,
     PauseRequested,
-    PutBackTask,
     RecordPrepared,
     RecordRefitted,
     ReopenPrepare,
@@ -72,9 +74,10 @@ class Scheduler:
         self.jobs: dict[int, JobQueue] = {}
         self.engines = Fleet()
         self.draining = False
-        self._next_attempt = next_attempt
-        self._next_batch = next_batch
         self.crashes = CrashLoop(self.policy)
+        self._dispatcher = Dispatcher(
+            self.policy, self.jobs, self.engines, self.crashes, next_attempt, next_batch
+        )
         # What became of batches on engines that rejoined, until their jobs are admitted.
         self._early: dict[int, list[tuple[Flight, Callable[[JobQueue], Iterator[Instruction]]]]]
         self._early = {}
@@ -138,7 +141,11 @@ class Scheduler:
                 orders = list(self._overdue(now))
             case _:
                 raise TypeError(f"not a stimulus: {stimulus!r}")
-        return orders + list(self._dispatch(now))
+        if not self.draining and not self.crashes.is_stalled:
+            orders += self._dispatcher.fill(now)
+            if isinstance(stimulus, Tick):
+                orders += self._dispatcher.copy_stragglers(now)
+        return orders
 
     # --- jobs ------------------------------------------------------------------------------
 
@@ -162,24 +169,13 @@ class Scheduler:
         )
         early = self._early.pop(job.job_id, [])
         flights = [*self.engines.of_job(job.job_id), *(flight for flight, _ in early)]
-        yield from self._adopt(queue, flights)
-        for _, become_of_it in early:
-            yield from become_of_it(queue)
+        adopt(queue, flights)
+        if flights and queue.state is JobState.QUEUED:
+            yield from is_at(queue, flights[0].batch.kind)
+        for flight, become_of_it in early:
+            if flight.void_since is None:
+                yield from become_of_it(queue)
         yield from self._advance(queue)
-
-    def _adopt(self, job: JobQueue, flights: list[Flight]) -> Iterator[Instruction]:
-        """Count what is out of the job already, on engines that outlived the last scheduler."""
-        for flight in flights:
-            job.sent(flight.batch.engine_id)
-            match flight.batch.kind:
-                case TaskKind.FOLD:
-                    job.know(task for _, task in flight.batch.tasks)
-                case TaskKind.PREPARE:
-                    job.blocked, job.todo = True, None
-                case TaskKind.REFIT:
-                    job.todo = None
-        if flights and job.state is JobState.QUEUED:
-            yield self._moved(job, flights[0].batch.kind)
 
     def _advance(self, job: JobQueue) -> Iterator[Instruction]:
         """Ask what comes next, once, when nothing of the present plan is left."""
@@ -195,12 +191,7 @@ class Scheduler:
         if complete:
             job.planned, job.advancing = True, False
             yield from self._advance(job)
-        yield from self._load(job)
-
-    def _load(self, job: JobQueue) -> Iterator[Instruction]:
-        if job.unloaded and not job.loading and len(job.ready) <= self.policy.page // 2:
-            job.loading = True
-            yield LoadFolds(job.job_id, job.cursor, self.policy.page)
+        yield from load_more(job, self.policy)
 
     def _folds_loaded(self, job_id: int, tasks: tuple[Task, ...]) -> Iterator[Instruction]:
         if (job := self.jobs.get(job_id)) is None:
@@ -299,10 +290,10 @@ class Scheduler:
             if flight.void_since is not None:
                 continue
             if flight is suspect:
-                n_suspects += len(flight.batch.tasks)
+                n_suspects += len(flight.open_tasks)
                 yield from self._dealt(flight, partial(self._suspects, flight, because, now))
             else:
-                n_untouched += len(flight.batch.tasks)
+                n_untouched += len(flight.open_tasks)
                 yield from self._dealt(flight, partial(self._untouched, flight, because))
         yield EngineLeft(engine_id, because)
         yield Note(
@@ -342,7 +333,7 @@ class Scheduler:
     def _untouched(self, flight: Flight, because: str, job: JobQueue) -> Iterator[Instruction]:
         """Deal with a batch that did nothing to the engine it was lost with."""
         job.came_back(flight.batch.engine_id)
-        for attempt_id, task in reversed(flight.batch.tasks):
+        for attempt_id, task in reversed(flight.open_tasks):
             if flight.since is None:
                 yield outcomes.unstarted(job, task, attempt_id)
             else:
@@ -354,9 +345,9 @@ class Scheduler:
         """Deal with the batch that ran when its engine died."""
         job.came_back(flight.batch.engine_id)
         was_alone = len(flight.batch.tasks) == 1
-        for attempt_id, task in flight.batch.tasks:
+        for attempt_id, task in flight.open_tasks:
             if was_alone and flight.killed_because is not None:
-                end: EndTask | PutBackTask = outcomes.timed_out(job, task, attempt_id, because)
+                end: End = outcomes.timed_out(job, task, attempt_id, because)
             else:
                 end = outcomes.engine_died(
                     job, task, attempt_id, flight.batch.engine_id, because, was_alone=was_alone
@@ -371,31 +362,10 @@ class Scheduler:
             flight = engine.running
             if flight is None or flight.killed_because is not None:
                 continue
-            if (because := self._overran(flight, now)) is not None:
+            job_of_it = self.jobs.get(flight.batch.job_id)
+            if (because := overran(flight, job_of_it, self.policy, now)) is not None:
                 flight.killed_because = because
                 yield KillEngine(engine.engine_id, because)
-
-    def _overran(self, flight: Flight, now: datetime) -> str | None:
-        """Why the engine of this running batch has to be ended, if it has to."""
-        if flight.void_since is not None:
-            if now - flight.void_since > timedelta(seconds=self.policy.cancel_grace):
-                return "ended: did not stop when its job was given up"
-            return None
-        job = self.jobs.get(flight.batch.job_id)
-        if (
-            job is None
-            or job.timeout is None
-            or flight.since is None
-            or flight.batch.kind is TaskKind.PREPARE
-        ):
-            return None
-        # A fold is only started within the budget, so this bounds the whole batch.
-        allowed = job.timeout + self.policy.kill_grace
-        if len(flight.batch.tasks) > 1:
-            allowed += flight.batch.budget
-        if now - flight.since > timedelta(seconds=allowed):
-            return f"ended: a task ran past its limit of {job.timeout:g} s"
-        return None
 
     # --- batches ---------------------------------------------------------------------------
 
@@ -408,6 +378,9 @@ class Scheduler:
         flight = self.engines.land(batch_id, now)
         if flight is None:
             return  # its engine was given up before: the attempts are closed
+        follower = self.engines.running_on(flight.batch.engine_id)
+        if follower is not None and follower.void_since is not None:
+            yield Interrupt(flight.batch.engine_id)  # given up while it was waiting
         if flight.void_since is None:
             yield from self._dealt(flight, partial(self._landed, flight, outcome, now))
 
@@ -422,7 +395,7 @@ class Scheduler:
         attempt_id, task = flight.batch.tasks[0]
         match outcome:
             case BatchReport():
-                yield from self._folds_returned(job, flight.batch, outcome, now)
+                yield from self._folds_returned(job, flight, outcome, now)
             case Prepared():
                 job.n_hindered = 0
                 yield from self.crashes.finished()
@@ -446,18 +419,18 @@ class Scheduler:
                 yield from self._ended(job, end, now)
 
     def _folds_returned(
-        self, job: JobQueue, batch: Batch, report: BatchReport, now: datetime
+        self, job: JobQueue, flight: Flight, report: BatchReport, now: datetime
     ) -> Iterator[Instruction]:
-        tasks = dict(batch.tasks)
+        tasks = dict(flight.open_tasks)
         if report.results:
             yield from self.crashes.finished()
-            job.cost.learn(report.seconds / len(report.results))
+            job.learn(tasks, report, self.policy)
         for result in report.results:
             attempt_id = result.attempt_id
             if (task := tasks.pop(attempt_id, None)) is None:
-                continue  # its attempt was closed before its engine rejoined
+                continue  # its attempt was closed already
             if result.error is None:
-                end: EndTask | PutBackTask = outcomes.done(job, task, attempt_id, result)
+                end: End = outcomes.done(job, task, attempt_id, result)
             elif result.timed_out:
                 end = outcomes.timed_out(job, task, attempt_id, result.error, result)
             else:
@@ -476,12 +449,13 @@ class Scheduler:
             yield ReopenPrepare(job.job_id)
         yield from self._advance(job)
 
-    def _ended(
-        self, job: JobQueue, end: EndTask | PutBackTask, now: datetime
-    ) -> Iterator[Instruction]:
+    def _ended(self, job: JobQueue, end: End, now: datetime) -> Iterator[Instruction]:
         """Record an end; a task that failed for good may take its job with it."""
         yield end
-        if not isinstance(end, EndTask) or end.state is not TaskState.FAILED:
+        if not isinstance(end, EndTask):
+            return
+        yield from self._supersede(job, end, now)
+        if end.state is not TaskState.FAILED:
             return
         error = end.error or str(end.reason)
         if end.kind is not TaskKind.FOLD:
@@ -493,6 +467,18 @@ class Scheduler:
             )
         else:
             yield from self._advance(job)
+
+    def _supersede(self, job: JobQueue, end: EndTask, now: datetime) -> Iterator[Instruction]:
+        """Close the other attempt of a task that is finished, if there is one."""
+        if (other := job.twins.part(end.task_id, end.attempt_id)) is None:
+            return
+        attempt_id, flight = other
+        flight.closed.add(attempt_id)
+        yield EndAttempt(attempt_id, Outcome.SUPERSEDED)
+        if not flight.open_tasks:
+            job.came_back(flight.batch.engine_id)
+            if self.engines.void(flight, now):
+                yield Interrupt(flight.batch.engine_id)
 
     def _prepared(self, job: JobQueue, prepared: Prepared, now: datetime) -> Iterator[Instruction]:
         found = f"{prepared.fingerprint}/{prepared.splits}"
@@ -507,88 +493,3 @@ class Scheduler:
         job.fingerprint, job.blocked = found, False
         yield RecordPrepared(job.job_id, prepared)
         yield from self._advance(job)
-
-    # --- dispatch --------------------------------------------------------------------------
-
-    def _dispatch(self, now: datetime) -> Iterator[Instruction]:
-        """Fill the engines' windows, the emptiest engines first."""
-        if self.draining or self.crashes.is_stalled:
-            return
-        for depth in range(self.policy.window):
-            for engine in self.engines:
-                if len(engine.flights) != depth or not self._takes_more(engine):
-                    continue
-                job = self._next_job(engine, depth)
-                if job is None:
-                    continue
-                yield from self._send(job, engine, now)
-
-    def _takes_more(self, engine: Engine) -> bool:
-        """Whether a batch may wait on this engine: only behind one that is soon over."""
-        if (front := engine.running) is None:
-            return True
-        job = self.jobs.get(front.batch.job_id)
-        if front.batch.kind is not TaskKind.FOLD or job is None or job.cost.seconds is None:
-            return False
-        return job.cost.seconds * len(front.batch.tasks) <= 4 * self.policy.batch_seconds
-
-    def _next_job(self, engine: Engine, depth: int) -> JobQueue | None:
-        """Highest priority first; equal priorities share the engines evenly; then the older job.
-
-        Only folds may wait behind other folds: a prepare or refit task wants an engine of its own,
-        and so does a suspect, whose engine may die under it.
-        """
-        eligible = [
-            job
-            for job in self.jobs.values()
-            if job.has_ready
-            and job.may_use(engine.engine_id)
-            and (depth == 0 or (job.todo is None and not job.suspects and bool(job.ready)))
-        ]
-        return min(
-            eligible,
-            key=lambda job: (-job.priority, sum(job.engines.values()), job.job_id),
-            default=None,
-        )
-
-    def _send(self, job: JobQueue, engine: Engine, now: datetime) -> Iterator[Instruction]:
-        # After a stall, tasks that took no engine down tell best whether engines work again.
-        spare_suspects = self.crashes.is_on_probation
-        tasks = job.take(self._batch_size(job), spare_suspects=spare_suspects)
-        kind = tasks[0].kind
-        numbered = tuple(enumerate(tasks, start=self._next_attempt))
-        self._next_attempt += len(tasks)
-        batch = Batch(
-            batch_id=self._next_batch,
-            job_id=job.job_id,
-            engine_id=engine.engine_id,
-            kind=kind,
-            tasks=numbered,
-            budget=2 * self.policy.batch_seconds,
-        )
-        self._next_batch += 1
-        self.engines.send(engine, batch, now)
-        job.sent(engine.engine_id)
-        if job.state is not _STATE_WHILE[kind]:
-            yield self._moved(job, kind)
-        yield Dispatch(batch)
-        yield from self._load(job)
-
-    @staticmethod
-    def _moved(job: JobQueue, kind: TaskKind) -> MoveJob:
-        """Move the job to the state in which a task of this kind is out."""
-        job.state = _STATE_WHILE[kind]
-        return MoveJob(job.job_id, job.state)
-
-    def _batch_size(self, job: JobQueue) -> int:
-        n_engines = min(len(self.engines), job.max_engines or len(self.engines))
-        n_waiting = len(job.ready) + job.unloaded
-        return self.policy.batch_size(job.cost.seconds, n_waiting, n_engines)
-
-
-#: What a job is doing while a task of this kind is out.
-_STATE_WHILE = {
-    TaskKind.PREPARE: JobState.PREPARING,
-    TaskKind.FOLD: JobState.RUNNING,
-    TaskKind.REFIT: JobState.REFITTING,
-}

@@ -50,6 +50,7 @@ class Task:
     params: Mapping[str, JsonValue] | None = None
     split: int | None = None
     n_resources: int | None = None
+    candidate_id: int | None = None
     n_attempts: int = 0
     n_engines_lost: int = 0
     alone: bool = False

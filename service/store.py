@@ -618,7 +618,8 @@ _UNKNOWN = ("pending", None, None, None, None, None, None)
 
 _FOLD_TASKS = (
     "SELECT task.id, candidate.params, task.split, candidate.n_resources, task.n_attempts,"
-    " task.n_engines_lost FROM task JOIN candidate ON candidate.id = task.candidate_id"
+    " task.n_engines_lost, task.candidate_id"
+    " FROM task JOIN candidate ON candidate.id = task.candidate_id"
 )
 
 
@@ -631,4 +632,5 @@ def _as_task(row: tuple[Any, ...]) -> Task:
         n_resources=row[3],
         n_attempts=row[4],
         n_engines_lost=row[5],
+        candidate_id=row[6],
     )

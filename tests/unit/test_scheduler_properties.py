@@ -1,15 +1,20 @@
 """The scheduler core under random facts in random order, held against a simple model.
 
 The model keeps the records as the database would: states, attempts, and the moves that are legal.
-Whatever comes in — losses, late and double results, pauses, cancels, data that vanish — no illegal
-move is ordered, no attempt ends twice, and once the world calms down every search ends with each of
-its folds finished exactly once.
+Whatever comes in — losses, late and double results, frozen engines, full disks, schedulers that
+die while their engines live on, pauses, cancels, data that vanish — no illegal move is ordered, no
+attempt ends twice, no task is out more than twice, nothing is sent to a dead engine or while
+dispatch stands still, and once the world calms down every search ends with each of its folds
+finished exactly once.
+
+`TEST_EXAMPLES=2000` has so many stories told, each of fifty happenings or more.
 """
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.lifecycle import (
@@ -17,6 +22,7 @@ from schemas.lifecycle import (
     REPEATABLE_KINDS,
     TASK_MOVES,
     JobState,
+    Outcome,
     TaskKind,
     TaskState,
 )
@@ -26,7 +32,9 @@ from service.policy import Policy
 from service.scheduler import Scheduler
 
 PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, 5, 3, True, 120, {})
-N_JOBS, N_FOLDS = 3, 30
+N_JOBS, N_FOLDS, N_SPLITS = 3, 30, 5
+N_STORIES = int(os.environ.get("TEST_EXAMPLES", "200"))
+LEAST_HAPPENINGS = 50 if N_STORIES > 200 else 10
 
 
 @dataclass
@@ -34,27 +42,77 @@ class Record:
     job_id: int
     kind: TaskKind
     state: TaskState = TaskState.PENDING
+    n_attempts: int = 0
+    n_engines_lost: int = 0
+
+
+@dataclass
+class Attempt:
+    task_id: int
+    outcome: Outcome | None = None
+
+
+def new_core(next_attempt: int = 1, next_batch: int = 1) -> Scheduler:
+    policy = Policy(page=8, max_batch=7, straggler_share=0.5, straggler_peers=1)
+    return Scheduler(policy, next_attempt, next_batch)
 
 
 @dataclass
 class World:
     """Plays daemon, database and engines; refuses whatever the tables would refuse."""
 
-    core: Scheduler = field(default_factory=lambda: Scheduler(Policy(page=8, max_batch=7)))
+    core: Scheduler = field(default_factory=new_core)
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     jobs: dict[int, JobState] = field(default_factory=dict)
+    options: dict[int, dict[str, object]] = field(default_factory=dict)
     tasks: dict[int, Record] = field(default_factory=dict)
-    attempts: dict[int, tuple[int, bool]] = field(default_factory=dict)  # task, still open
+    attempts: dict[int, Attempt] = field(default_factory=dict)
     at_engines: list[s.Batch] = field(default_factory=list)
     gone: list[s.Batch] = field(default_factory=list)
     engines: list[int] = field(default_factory=list)
+    doomed: list[int] = field(default_factory=list)
     n_joined: int = 0
+    n_batches: int = 0
+    trouble: str | None = None
+    draining: bool = False
 
     def admit(self, job_id: int, **options: object) -> None:
         self.jobs[job_id] = JobState.QUEUED
+        self.options[job_id] = options
         self.tasks[1000 * job_id] = Record(job_id, TaskKind.PREPARE)
-        prepare = s.Task(1000 * job_id, TaskKind.PREPARE)
-        self.tell(s.JobAdmitted(job_id, JobState.QUEUED, todo=prepare, **options))
+        self.tell(self.admission(job_id))
+
+    def admission(self, job_id: int) -> s.JobAdmitted:
+        prepare = self.tasks[1000 * job_id]
+        return s.JobAdmitted(
+            job_id,
+            self.jobs[job_id],
+            todo=self.task(1000 * job_id) if prepare.state is TaskState.PENDING else None,
+            n_open=len(self.folds(job_id, TaskState.PENDING)),
+            **self.options[job_id],
+        )
+
+    def task(self, task_id: int) -> s.Task:
+        """The task as it is read from the records."""
+        record = self.tasks[task_id]
+        counters = {"n_attempts": record.n_attempts, "n_engines_lost": record.n_engines_lost}
+        if record.kind is not TaskKind.FOLD:
+            return s.Task(task_id, record.kind, **counters)
+        return s.Task(task_id, TaskKind.FOLD, {}, 0, candidate_id=task_id // N_SPLITS, **counters)
+
+    def folds(self, job_id: int, *states: TaskState) -> list[int]:
+        return [
+            task_id
+            for task_id, task in sorted(self.tasks.items())
+            if task.job_id == job_id and task.kind is TaskKind.FOLD and task.state in states
+        ]
+
+    def open_attempts(self, task_id: int) -> list[int]:
+        return [
+            attempt_id
+            for attempt_id, attempt in self.attempts.items()
+            if attempt.task_id == task_id and attempt.outcome is None
+        ]
 
     def tell(self, stimulus: s.Stimulus) -> None:
         waiting = [stimulus]
@@ -62,44 +120,78 @@ class World:
             orders = self.core.handle(waiting.pop(0), self.now)
             for order in orders:
                 self.record(order)
+            self.check_attempts()
             for order in orders:
                 waiting += self.perform(order)
+
+    def check_attempts(self) -> None:
+        """A task is out while it has an open attempt, and twice at most; others have none."""
+        n_open = dict.fromkeys(self.tasks, 0)
+        for attempt in self.attempts.values():
+            n_open[attempt.task_id] += attempt.outcome is None
+        for task_id, task in self.tasks.items():
+            if task.state is TaskState.DISPATCHED:
+                assert 1 <= n_open[task_id] <= (2 if task.kind is TaskKind.FOLD else 1)
+            else:
+                assert n_open[task_id] == 0, (task, "has an open attempt")
 
     def record(self, order: s.Instruction) -> None:
         match order:
             case s.Dispatch(batch):
                 assert batch.engine_id in self.engines, "sent to an engine that is gone"
+                assert self.trouble is None, "sent while dispatch stands still"
+                assert not self.draining, "sent while the scheduler stops"
+                assert batch.batch_id > self.n_batches
+                self.n_batches = batch.batch_id
                 for attempt_id, task in batch.tasks:
                     assert attempt_id not in self.attempts
-                    self.attempts[attempt_id] = (task.task_id, True)
-                    self.move(task.task_id, TaskState.DISPATCHED)
+                    self.attempts[attempt_id] = Attempt(task.task_id)
+                    if self.tasks[task.task_id].state is not TaskState.DISPATCHED:
+                        self.move(task.task_id, TaskState.DISPATCHED)
                 self.at_engines.append(batch)
                 on_engine = [b for b in self.at_engines if b.engine_id == batch.engine_id]
                 assert len(on_engine) <= self.core.policy.window
             case s.EndTask():
-                self.close(order.attempt_id, order.task_id)
+                self.close(order.attempt_id, order.task_id, order.outcome)
+                self.count(order)
                 self.move(order.task_id, order.state)
             case s.PutBackTask():
-                self.close(order.attempt_id, order.task_id)
+                self.close(order.attempt_id, order.task_id, order.outcome)
+                self.count(order)
                 self.move(order.task_id, TaskState.PENDING)
+            case s.EndAttempt(attempt_id, outcome):
+                task_id = self.attempts[attempt_id].task_id
+                self.close(attempt_id, task_id, outcome)
+                if outcome is Outcome.SUPERSEDED:
+                    assert self.tasks[task_id].state in (TaskState.DONE, TaskState.FAILED)
+                else:
+                    assert self.tasks[task_id].state is TaskState.DISPATCHED
             case s.CancelTasks(job_id):
                 for task_id, task in self.tasks.items():
                     if task.job_id == job_id and task.state in (
                         TaskState.PENDING, TaskState.DISPATCHED,
                     ):  # fmt: skip
+                        for attempt_id in self.open_attempts(task_id):
+                            self.attempts[attempt_id].outcome = Outcome.CANCELLED
                         self.move(task_id, TaskState.CANCELLED)
-                for attempt_id, (task_id, is_open) in self.attempts.items():
-                    if is_open and self.tasks[task_id].job_id == job_id:
-                        self.attempts[attempt_id] = (task_id, False)
             case s.ReopenPrepare(job_id):
                 self.move(1000 * job_id, TaskState.PENDING)
             case s.MoveJob(job_id, state):
                 assert (self.jobs[job_id], state) in JOB_MOVES, (self.jobs[job_id], state)
                 self.jobs[job_id] = state
+            case s.Trouble(because):
+                assert (because, self.trouble) != (None, None)
+                self.trouble = because
 
-    def close(self, attempt_id: int, task_id: int) -> None:
-        assert self.attempts[attempt_id] == (task_id, True), "an attempt ends once"
-        self.attempts[attempt_id] = (task_id, False)
+    def count(self, order: s.EndTask | s.PutBackTask) -> None:
+        task = self.tasks[order.task_id]
+        assert order.n_attempts >= task.n_attempts
+        assert order.n_engines_lost >= task.n_engines_lost
+        task.n_attempts, task.n_engines_lost = order.n_attempts, order.n_engines_lost
+
+    def close(self, attempt_id: int, task_id: int, outcome: Outcome) -> None:
+        assert self.attempts[attempt_id] == Attempt(task_id), "an attempt ends once"
+        self.attempts[attempt_id].outcome = outcome
 
     def move(self, task_id: int, state: TaskState) -> None:
         task = self.tasks[task_id]
@@ -115,35 +207,36 @@ class World:
             case s.AdvanceSearch(job_id):
                 return self.advance(job_id)
             case s.LoadFolds(job_id, after, limit):
-                pending = [
-                    s.Task(task_id, TaskKind.FOLD, {}, 0)
-                    for task_id, task in sorted(self.tasks.items())
-                    if task.job_id == job_id
-                    and task.kind is TaskKind.FOLD
-                    and task.state is TaskState.PENDING
-                    and task_id > after
-                ]
-                return [s.FoldsLoaded(job_id, tuple(pending[:limit]))]
+                pending = [i for i in self.folds(job_id, TaskState.PENDING) if i > after]
+                return [s.FoldsLoaded(job_id, tuple(map(self.task, pending[:limit])))]
             case s.ReopenPrepare(job_id):
-                return [s.TaskPlanned(job_id, s.Task(1000 * job_id, TaskKind.PREPARE))]
+                return [s.TaskPlanned(job_id, self.task(1000 * job_id))]
+            case s.KillEngine(engine_id):
+                assert engine_id in self.engines
+                self.doomed.append(engine_id)
+            case s.Interrupt(engine_id):
+                assert engine_id in self.engines
         return []
 
     def advance(self, job_id: int) -> list[s.Stimulus]:
-        folds = [1000 * job_id + i for i in range(1, N_FOLDS + 1)]
-        if folds[0] not in self.tasks:
-            for task_id in folds:
-                self.tasks[task_id] = Record(job_id, TaskKind.FOLD)
+        if not self.folds(job_id, *TaskState):
+            for i in range(1, N_FOLDS + 1):
+                self.tasks[1000 * job_id + i] = Record(job_id, TaskKind.FOLD)
             half = N_FOLDS // 2
             return [
                 s.FoldsPlanned(job_id, half, complete=False),
                 s.FoldsPlanned(job_id, N_FOLDS - half, complete=True),
             ]
-        if any(self.tasks[i].state in (TaskState.PENDING, TaskState.DISPATCHED) for i in folds):
+        refit = self.tasks.get(1000 * job_id + 999, Record(job_id, TaskKind.REFIT))
+        if (
+            self.folds(job_id, TaskState.PENDING, TaskState.DISPATCHED)
+            or refit.state is TaskState.DISPATCHED
+        ):
             return [s.FoldsPlanned(job_id, 0, complete=True)]
-        refit = self.tasks.setdefault(1000 * job_id + 999, Record(job_id, TaskKind.REFIT))
         if refit.state is TaskState.DONE:
             return [s.SearchEnded(job_id)]
-        return [s.TaskPlanned(job_id, s.Task(1000 * job_id + 999, TaskKind.REFIT))]
+        self.tasks[1000 * job_id + 999] = refit
+        return [s.TaskPlanned(job_id, self.task(1000 * job_id + 999))]
 
     # --- what may happen ---------------------------------------------------------------------
 
@@ -152,18 +245,73 @@ class World:
         self.engines.append(self.n_joined)
         self.tell(s.EngineJoined(self.n_joined))
 
-    def lose(self, which: int) -> None:
+    def lose(self, which: int, *, blameless: bool = False) -> None:
         if self.engines:
-            engine_id = self.engines.pop(which % len(self.engines))
-            self.gone += [b for b in self.at_engines if b.engine_id == engine_id]
-            self.at_engines = [b for b in self.at_engines if b.engine_id != engine_id]
-            self.tell(s.EngineLost(engine_id, "lost"))
+            self.bury(self.engines[which % len(self.engines)], blameless=blameless)
+
+    def bury(self, engine_id: int, *, blameless: bool = False) -> None:
+        self.engines.remove(engine_id)
+        self.gone += [b for b in self.at_engines if b.engine_id == engine_id]
+        self.at_engines = [b for b in self.at_engines if b.engine_id != engine_id]
+        self.tell(s.EngineLost(engine_id, "lost", blameless))
+
+    def reap(self) -> None:
+        """The engines that the core wanted ended are."""
+        for engine_id in self.doomed:
+            if engine_id in self.engines:
+                self.bury(engine_id)
+        self.doomed.clear()
+
+    def restart(self, lost_engines: int, unsent: int, answers: list[int]) -> None:
+        """The scheduler dies, and a new one goes on from the records with the engines that live.
+
+        Of engines and of the newest batches some are gone, by the bits of `lost_engines` and
+        `unsent`: a batch may be on record that was never sent. Some `answers` come before the jobs.
+        """
+        self.engines = [e for i, e in enumerate(self.engines) if not lost_engines >> i & 1]
+        newest = list(reversed(self.at_engines))
+        self.gone += [b for i, b in enumerate(newest) if unsent >> i & 1]
+        kept = [b for i, b in enumerate(newest) if not unsent >> i & 1]
+        self.at_engines = [b for b in reversed(kept) if b.engine_id in self.engines]
+        self.doomed.clear()
+        self.trouble, self.draining = None, False
+        # What the daemon does with the records before anything else.
+        in_hand = {attempt_id for b in self.at_engines for attempt_id, _ in b.tasks}
+        for attempt_id, attempt in self.attempts.items():
+            if attempt.outcome is None and attempt_id not in in_hand:
+                attempt.outcome = Outcome.ENGINE_LOST
+        for task_id, task in self.tasks.items():
+            if task.state is TaskState.DISPATCHED and not self.open_attempts(task_id):
+                self.move(task_id, TaskState.PENDING)
+        self.core = new_core(max(self.attempts, default=0) + 1, self.n_batches + 1)
+        for engine_id in self.engines:
+            batches = tuple(
+                replace(
+                    batch,
+                    tasks=tuple(
+                        (attempt_id, self.task(task.task_id))
+                        for attempt_id, task in batch.tasks
+                        if self.attempts[attempt_id].outcome is None
+                    ),
+                )
+                for batch in self.at_engines
+                if batch.engine_id == engine_id
+            )
+            self.tell(s.EngineRejoined(engine_id, batches))
+        for which in answers:
+            if which % 3:
+                self.answer(which, "ok")
+            else:
+                self.lose(which)
+        for job_id, state in self.jobs.items():
+            if not state.is_final:
+                self.tell(self.admission(job_id))
 
     def answer(self, which: int, how: str) -> None:
         """The running batch of some engine comes back."""
         running = {b.engine_id: b for b in reversed(self.at_engines)}
         if running:
-            batch = list(running.values())[which % len(running)]
+            batch = running[sorted(running)[which % len(running)]]
             self.at_engines.remove(batch)
             self.gone.append(batch)
             self.tell(s.BatchReturned(batch.batch_id, self.outcome(batch, how)))
@@ -172,6 +320,10 @@ class World:
         attempts = tuple(a for a, _ in batch.tasks)
         if how == "missing" and batch.kind is not TaskKind.PREPARE:
             return BatchReport(batch.batch_id, (), attempts, missing_data="deleted")
+        if how == "unstarted":
+            return BatchReport(batch.batch_id, (), attempts)
+        if how == "disk" and batch.kind is not TaskKind.FOLD:
+            return TaskFailure("full", error_types=("OSError",), is_environment=True)
         if batch.kind is TaskKind.PREPARE:
             return TaskFailure("no", error_types=("OSError",)) if how == "error" else PREPARED
         if batch.kind is TaskKind.REFIT:
@@ -201,8 +353,8 @@ class World:
         ]
         for task_id in failed:
             self.move(task_id, TaskState.PENDING)
-        tasks = tuple(s.Task(task_id, TaskKind.FOLD, {}, 0) for task_id in failed)
-        self.tell(s.FoldsPutBack(job_id, tasks))
+            self.tasks[task_id].n_attempts = self.tasks[task_id].n_engines_lost = 0
+        self.tell(s.FoldsPutBack(job_id, tuple(map(self.task, failed))))
 
     def echo(self, which: int) -> None:
         """A batch comes back that was answered already, or whose engine was given up."""
@@ -212,16 +364,19 @@ class World:
 
     def calm_down(self) -> None:
         """From now on engines live and work, and every held job is let go on."""
-        if not self.engines:
-            self.join()
+        if self.draining:
+            self.restart(0, 0, [])
         for job_id in list(self.jobs):
             self.tell(s.ResumeRequested(job_id))
-        for _ in range(2000):
+        for i in range(5000):
             if all(state.is_final for state in self.jobs.values()):
                 return
-            self.now += timedelta(seconds=30)
+            self.now += timedelta(seconds=1)
             self.tell(s.Tick())
-            self.answer(0, "ok")
+            self.reap()
+            if not self.engines:
+                self.join()
+            self.answer(i, "ok")
         raise AssertionError(f"searches that never end: {self.jobs}")
 
 
@@ -229,11 +384,20 @@ numbers = st.integers(0, 50)
 job_ids = st.integers(1, N_JOBS)
 happenings = st.one_of(
     st.tuples(st.just("answer"), numbers, st.sampled_from(["ok", "ok", "ok", "partial", "error",
-                                                          "timeout", "missing"])),
-    st.tuples(st.just("lose"), numbers),
+                                                          "timeout", "missing", "unstarted",
+                                                          "disk"])),
+    # One engine does all the work, the others seem frozen.
+    st.tuples(st.just("work"), numbers, st.integers(5, 25)),
+    st.tuples(st.just("work"), numbers, st.integers(5, 25)),
+    st.tuples(st.just("lose"), numbers, st.booleans()),
+    st.tuples(st.just("crash loop"), st.integers(2, 6), st.booleans()),
+    st.tuples(st.just("reap")),
+    st.tuples(st.just("restart"), st.integers(0, 15), st.integers(0, 15),
+              st.lists(numbers, max_size=3)),
+    st.tuples(st.just("drain")),
     st.tuples(st.just("join")),
     st.tuples(st.just("echo"), numbers),
-    st.tuples(st.just("wait"), st.floats(0.1, 100)),
+    st.tuples(st.just("wait"), st.sampled_from([0.1, 1, 3, 6, 20, 100])),
     st.tuples(st.just("pause"), job_ids),
     st.tuples(st.just("resume"), job_ids),
     st.tuples(st.just("cancel"), job_ids),
@@ -241,45 +405,84 @@ happenings = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(happenings, min_size=1, max_size=80))
-def test_whatever_happens_every_search_ends_with_each_fold_finished_once(story):
+def happen(world: World, happening: tuple[object, ...]) -> None:
+    match happening:
+        case ("answer", which, how):
+            world.answer(which, how)
+        case ("work", which, n_batches):
+            for _ in range(n_batches):
+                world.answer(which, "ok")
+                world.now += timedelta(seconds=0.2)
+                world.tell(s.Tick())
+        case ("lose", which, blameless):
+            world.lose(which, blameless=blameless)
+        case ("crash loop", n_losses, come):
+            for i in range(n_losses):
+                if come:
+                    world.join()
+                    world.lose(i)
+                else:
+                    world.tell(s.EngineNeverCame("exit code 1"))
+        case ("reap",):
+            world.reap()
+        case ("restart", lost_engines, unsent, answers):
+            world.restart(lost_engines, unsent, answers)
+        case ("drain",):
+            world.tell(s.DrainRequested())
+            world.draining = True
+        case ("join",):
+            if len(world.engines) < 6:
+                world.join()
+        case ("echo", which):
+            world.echo(which)
+        case ("wait", seconds):
+            world.now += timedelta(seconds=seconds)
+            world.tell(s.Tick())
+        case ("pause", job_id):
+            world.tell(s.PauseRequested(job_id))
+        case ("resume", job_id):
+            world.tell(s.ResumeRequested(job_id))
+        case ("retry", job_id):
+            world.retry(job_id)
+        case ("cancel", job_id):
+            world.tell(s.CancelRequested(job_id))
+        case _:
+            raise AssertionError(happening)
+
+
+@settings(
+    max_examples=N_STORIES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    st.lists(happenings, min_size=LEAST_HAPPENINGS, max_size=80), st.integers(1, 5), st.booleans()
+)
+def test_whatever_happens_every_search_ends_with_each_fold_finished_once(
+    story, n_engines, raise_errors
+):
     world = World()
-    world.join()
-    world.join()
+    for _ in range(n_engines):
+        world.join()
     retry = s.RetryPolicy(attempts=2, on=frozenset({"OSError"}), engine_losses=2)
     world.admit(1, retry=retry)
     world.admit(2, priority=1, max_engines=1, timeout=5.0)
-    world.admit(3)
+    world.admit(3, raise_errors=raise_errors)
     for happening in story:
-        match happening:
-            case ("answer", which, how):
-                world.answer(which, how)
-            case ("lose", which):
-                world.lose(which)
-            case ("join",):
-                world.join()
-            case ("echo", which):
-                world.echo(which)
-            case ("wait", seconds):
-                world.now += timedelta(seconds=seconds)
-                world.tell(s.Tick())
-            case ("pause", job_id):
-                world.tell(s.PauseRequested(job_id))
-            case ("resume", job_id):
-                world.tell(s.ResumeRequested(job_id))
-            case ("retry", job_id):
-                world.retry(job_id)
-            case ("cancel", job_id):
-                world.tell(s.CancelRequested(job_id))
+        happen(world, happening)
     world.calm_down()
-    for task in world.tasks.values():
+    n_results = dict.fromkeys(world.tasks, 0)
+    for attempt in world.attempts.values():
+        n_results[attempt.task_id] += attempt.outcome is Outcome.OK
+    for task_id, task in world.tasks.items():
         if world.jobs[task.job_id] is JobState.COMPLETED:
             assert task.state in (TaskState.DONE, TaskState.FAILED)
         else:
             assert task.state not in (TaskState.PENDING, TaskState.DISPATCHED)
+        if task.kind is TaskKind.FOLD:
+            assert n_results[task_id] == (task.state is TaskState.DONE), "one result each"
     assert world.core.n_in_flight == len(world.at_engines)
-    assert not any(is_open for _, is_open in world.attempts.values())
+    assert all(attempt.outcome is not None for attempt in world.attempts.values())
 
 
 @settings(max_examples=30, deadline=None)
