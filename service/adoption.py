@@ -13,6 +13,7 @@ def adopt(job: JobQueue, flights: Iterable[Flight]) -> None:
     """Count what is out of a job that is being admitted: folds, or its prepare or refit task."""
     out: dict[int, tuple[int, Task, Flight]] = {}
     for flight in sorted(flights, key=lambda flight: flight.batch.batch_id):
+        flight.awaits_job = False
         job.sent(flight.batch.engine_id)
         match flight.batch.kind:
             case TaskKind.FOLD:

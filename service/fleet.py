@@ -23,6 +23,8 @@ class Flight:
     #: Whether it repeats what was out already, and how often it was itself repeated.
     is_copy: bool = False
     n_copies: int = 0
+    #: Its engine rejoined with it, and its job is not admitted yet.
+    awaits_job: bool = False
 
     @property
     def open_tasks(self) -> tuple[tuple[int, Task], ...]:

@@ -173,9 +173,10 @@ class Scheduler:
         if flights and queue.state is JobState.QUEUED:
             yield from is_at(queue, flights[0].batch.kind)
         for flight, become_of_it in early:
-            if flight.void_since is None:
+            if flight.void_since is None and job.job_id in self.jobs:
                 yield from become_of_it(queue)
-        yield from self._advance(queue)
+        if job.job_id in self.jobs:
+            yield from self._advance(queue)
 
     def _advance(self, job: JobQueue) -> Iterator[Instruction]:
         """Ask what comes next, once, when nothing of the present plan is left."""
@@ -274,8 +275,13 @@ class Scheduler:
         engine = self.engines.join(engine_id, now)
         for batch in batches:
             flight = self.engines.send(engine, batch, now)
-            if not batch.tasks and self.engines.void(flight, now):
-                yield Interrupt(engine_id)
+            if not batch.tasks:
+                if self.engines.void(flight, now):
+                    yield Interrupt(engine_id)
+            elif (job := self.jobs.get(batch.job_id)) is not None:
+                adopt(job, [flight])
+            else:
+                flight.awaits_job = True
 
     def _engine_lost(
         self, engine_id: int, because: str, now: datetime, *, blameless: bool
@@ -310,10 +316,10 @@ class Scheduler:
         self, flight: Flight, what: Callable[[JobQueue], Iterator[Instruction]]
     ) -> Iterator[Instruction]:
         """Let an event of a batch take its course, now or once its job is admitted."""
-        if (job := self.jobs.get(flight.batch.job_id)) is None:
+        if (job := self.jobs.get(flight.batch.job_id)) is not None:
+            yield from what(job)
+        elif flight.awaits_job:
             self._early.setdefault(flight.batch.job_id, []).append((flight, what))
-            return
-        yield from what(job)
 
     def _engine_never_came(self, because: str, now: datetime) -> Iterator[Instruction]:
         yield Note("engine not started", because)

@@ -169,6 +169,18 @@ def test_poison_says_what_is_known_of_engines_lost_under_an_earlier_scheduler(dr
     )
 
 
+def test_what_waited_behind_the_task_that_failed_its_job_is_given_up_with_it(driver):
+    options = {"raise_errors": True, "retry": RetryPolicy(engine_losses=1)}
+    (first,) = batches(driver.search(1, 3, **options))
+    assert len(batches(driver.tell(report(first)))) == 2, "one runs, one waits behind it"
+    orders = driver.tell(EngineLost(1, "killed"))
+    assert len(of(CancelTasks, orders)) == 1
+    assert of(PutBackTask, orders) == []
+    driver.states[1] = JobState.QUEUED
+    orders = driver.tell(JobAdmitted(1, JobState.QUEUED, n_open=2))  # retried by a person
+    assert of((PutBackTask, EndTask), orders) == []
+
+
 def test_who_shared_a_batch_with_a_poison_task_is_not_blamed(driver):
     (first,) = batches(driver.search(1, 200))
     driver.now += timedelta(seconds=1)
@@ -486,6 +498,19 @@ def test_what_becomes_of_a_batch_before_its_job_is_admitted_is_kept_for_it(fate)
     assert (end.task_id, end.attempt_id) == (11, 111)
     assert isinstance(end, EndTask) == (fate == "returned")
     assert driver.core.n_in_flight == 0
+
+
+def test_a_job_that_fails_as_it_is_admitted_takes_all_its_batches_with_it():
+    driver = Driver()
+    batches_in_hand = [in_hand(1, 11), in_hand(2, 12, engine_id=2)]
+    for engine_id, batch in enumerate(batches_in_hand, start=1):
+        driver.tell(EngineRejoined(engine_id, (batch,)))
+    for batch in batches_in_hand:
+        failure = FoldResult(batch.tasks[0][1].task_id, batch.tasks[0][0], error="E: no")
+        report_of_it = BatchReport(batch.batch_id, (failure,), (), 0.1)
+        assert driver.tell(BatchReturned(batch.batch_id, report_of_it)) == []
+    orders = driver.tell(JobAdmitted(7, JobState.RUNNING, raise_errors=True))
+    assert [type(order) for order in orders] == [EndTask, CancelTasks, MoveJob]
 
 
 def test_a_batch_of_a_job_that_is_never_admitted_harms_nothing():

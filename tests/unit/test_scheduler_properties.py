@@ -299,10 +299,13 @@ class World:
             )
             self.tell(s.EngineRejoined(engine_id, batches))
         for which in answers:
-            if which % 3:
-                self.answer(which, "ok")
-            else:
-                self.lose(which)
+            match which % 3:
+                case 0:
+                    self.lose(which)
+                case 1:
+                    self.answer(which, "error")
+                case _:
+                    self.answer(which, "ok")
         for job_id, state in self.jobs.items():
             if not state.is_final:
                 self.tell(self.admission(job_id))
@@ -343,18 +346,20 @@ class World:
         return BatchReport(batch.batch_id, results, attempts[n_run:], 0.01 * max(n_run, 1))
 
     def retry(self, job_id: int) -> None:
-        """A person has the failed folds of a job tried again."""
-        if self.jobs[job_id].is_final:
-            return
+        """A person has the failed folds of a job tried again, or the whole job if it ended."""
         failed = [
             task_id
             for task_id, task in self.tasks.items()
-            if task.job_id == job_id and task.state is TaskState.FAILED
+            if task.job_id == job_id and task.state in (TaskState.FAILED, TaskState.CANCELLED)
         ]
         for task_id in failed:
             self.move(task_id, TaskState.PENDING)
             self.tasks[task_id].n_attempts = self.tasks[task_id].n_engines_lost = 0
-        self.tell(s.FoldsPutBack(job_id, tuple(map(self.task, failed))))
+        if self.jobs[job_id].is_final:
+            self.jobs[job_id] = JobState.QUEUED
+            self.tell(self.admission(job_id))
+        else:
+            self.tell(s.FoldsPutBack(job_id, tuple(map(self.task, failed))))
 
     def echo(self, which: int) -> None:
         """A batch comes back that was answered already, or whose engine was given up."""
