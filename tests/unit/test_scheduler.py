@@ -445,15 +445,16 @@ def test_folds_on_an_engine_that_rejoined_are_neither_sent_again_nor_forgotten()
     assert of(AdvanceSearch, orders) == [AdvanceSearch(7)]
 
 
-def test_folds_lost_with_a_rejoined_engine_come_into_memory_once():
+@pytest.mark.parametrize("pages", [[(11, 12, 13)], [(11,), (12, 13)]])
+def test_folds_lost_with_a_rejoined_engine_come_into_memory_once(pages):
     driver = Driver()
     driver.tell(EngineRejoined(1, (in_hand(1, 11, 12),)))
     driver.tell(JobAdmitted(7, JobState.RUNNING, n_open=1))
     driver.tell(EngineLost(1, "killed"))
     driver.tell(FoldsPlanned(7, 0, complete=True))
     # They are pending in the records now, beyond what was loaded.
-    found = tuple(Task(task_id, TaskKind.FOLD, {}, 0) for task_id in (11, 12, 13))
-    driver.tell(FoldsLoaded(7, found))
+    for page in pages:
+        driver.tell(FoldsLoaded(7, tuple(Task(i, TaskKind.FOLD, {}, 0) for i in page)))
     sent = []
     for engine_id in range(2, 9):
         sent += batches(driver.tell(EngineJoined(engine_id)))
