@@ -172,10 +172,12 @@ class Scheduler:
         adopt(queue, flights)
         if flights and queue.state is JobState.QUEUED:
             yield from is_at(queue, flights[0].batch.kind)
+        queue.advancing = bool(early)  # nothing is asked before all that came early is known
         for flight, become_of_it in early:
             if flight.void_since is None and job.job_id in self.jobs:
                 yield from become_of_it(queue)
         if job.job_id in self.jobs:
+            queue.advancing = False
             yield from self._advance(queue)
 
     def _advance(self, job: JobQueue) -> Iterator[Instruction]:

@@ -514,6 +514,17 @@ def test_a_job_that_fails_as_it_is_admitted_takes_all_its_batches_with_it():
     assert [type(order) for order in orders] == [EndTask, CancelTasks, MoveJob]
 
 
+def test_what_is_next_is_asked_when_all_that_came_early_is_known():
+    driver = Driver()
+    for task_id in (11, 12):
+        driver.tell(EngineRejoined(task_id, (in_hand(task_id, task_id, engine_id=task_id),)))
+    driver.tell(report(in_hand(11, 11)))
+    failure = FoldResult(12, 112, error="E: no")
+    driver.tell(BatchReturned(12, BatchReport(12, (failure,), (), 0.1)))
+    orders = driver.tell(JobAdmitted(7, JobState.RUNNING, raise_errors=True))
+    assert of(AdvanceSearch, orders) == [], "its job failed after all"
+
+
 def test_a_batch_of_a_job_that_is_never_admitted_harms_nothing():
     driver = Driver()
     batch, other = in_hand(1, 11), in_hand(2, 21, job_id=8, engine_id=2)

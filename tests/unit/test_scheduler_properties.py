@@ -205,6 +205,7 @@ class World:
     def perform(self, order: s.Instruction) -> list[s.Stimulus]:
         match order:
             case s.AdvanceSearch(job_id):
+                assert not self.jobs[job_id].is_final, "asks what a job needs that was given up"
                 return self.advance(job_id)
             case s.LoadFolds(job_id, after, limit):
                 pending = [i for i in self.folds(job_id, TaskState.PENDING) if i > after]
