@@ -29,6 +29,7 @@ the thread that forks lives on in the child.
 import argparse
 import contextlib
 import ctypes
+import fcntl
 import importlib
 import json
 import os
@@ -49,12 +50,16 @@ from workers.welcome import warm_up
 
 SOCKET = "forkserver.sock"
 BOOK = "processes.json"
+LOCK = "forkserver.lock"
 
 #: Seconds between SIGTERM and SIGKILL for the controller, which has a child of its own to end.
 _PATIENCE = 1.0
 
 #: Seconds that the imports may take on a slow or busy machine.
 _WARM_UP_PATIENCE = 120.0
+
+#: Seconds that a fork server waits for another one of its directory to end.
+_TAKE_OVER_PATIENCE = 5.0
 
 _PR_SET_PDEATHSIG = 1
 
@@ -82,6 +87,7 @@ class ForkServer:
         self._client: socket.socket | None = None
         self._received = b""
         self._selector = selectors.DefaultSelector()
+        self._lock = take_over(directory)
         self._listener = listen(directory / SOCKET)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._wake, wake = socket.socketpair()
@@ -115,6 +121,7 @@ class ForkServer:
         self._selector.register(client, selectors.EVENT_READ, self._read)
         self._tell(
             event="hello",
+            pid=os.getpid(),
             key=self._key,
             cluster=self._cluster,
             processes=[{"pid": pid, "role": role} for pid, role in self._roles.items()],
@@ -201,6 +208,7 @@ class ForkServer:
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         self._selector.close()
+        os.close(self._lock)
         for open_socket in (self._listener, self._client, self._wake, self._waker):
             if open_socket is not None:
                 open_socket.close()
@@ -268,6 +276,31 @@ class ForkServer:
             beside.touch(0o600)
             beside.write_text(json.dumps(entries))
             beside.replace(self._directory / BOOK)
+
+
+def take_over(directory: Path) -> int:
+    """Be the only fork server of a directory: a second one would take the first one's socket.
+
+    A scheduler that was killed just after it had started one knows nothing of it, and its successor
+    starts another. That one ends here, unless the first ends soon or the successor is gone.
+
+    Returns
+    -------
+    int
+        A descriptor: the directory is held until it is closed.
+    """
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    parent = os.getppid()
+    deadline = time.monotonic() + _TAKE_OVER_PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline or os.getppid() != parent:
+                sys.exit("another fork server serves this directory")
+            time.sleep(0.02)
+        else:
+            return descriptor
 
 
 def listen(path: Path) -> socket.socket:

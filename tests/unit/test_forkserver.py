@@ -69,9 +69,11 @@ BROKEN = {"do": "controller", "cluster": "c", "arguments": ["--no-such-flag"]}
 
 
 def test_it_tells_what_it_started_and_how_that_ended(serve, tmp_path):
-    serve()
+    server = serve()
     connection = Connection(tmp_path)
-    assert connection.hear() == {"event": "hello", "key": "k", "cluster": None, "processes": []}
+    assert connection.hear() == {
+        "event": "hello", "pid": server.pid, "key": "k", "cluster": None, "processes": [],
+    }  # fmt: skip
     connection.ask(**BROKEN)
     started, ended = connection.hear(), connection.hear()
     assert started == {"event": "started", "pid": started["pid"], "role": "controller"}
@@ -81,7 +83,7 @@ def test_it_tells_what_it_started_and_how_that_ended(serve, tmp_path):
 
 
 def test_a_second_scheduler_takes_over_and_finds_what_runs(serve, tmp_path):
-    serve()
+    server = serve()
     first = Connection(tmp_path)
     first.hear()
     start_controller(first, tmp_path)
@@ -89,7 +91,7 @@ def test_a_second_scheduler_takes_over_and_finds_what_runs(serve, tmp_path):
     first.close()
     second = Connection(tmp_path)
     assert second.hear() == {
-        "event": "hello", "key": "k", "cluster": "c",
+        "event": "hello", "pid": server.pid, "key": "k", "cluster": "c",
         "processes": [{"pid": pid, "role": "controller"}],
     }  # fmt: skip
     second.ask(do="signal", pid=pid, signal=signal.SIGKILL)
@@ -97,6 +99,18 @@ def test_a_second_scheduler_takes_over_and_finds_what_runs(serve, tmp_path):
     second.ask(do="signal", pid=os.getpid(), signal=signal.SIGKILL)  # not its own: not touched
     second.ask(do="ping")
     assert second.hear() == {"event": "pong"}
+
+
+def test_a_directory_has_one_fork_server_and_the_next_only_when_that_is_gone(serve, tmp_path):
+    first = serve()
+    first_pid = Connection(tmp_path).hear()["pid"]
+    second = serve()
+    assert second.wait(STARTED_WITHIN) != 0
+    assert first_pid == first.pid == Connection(tmp_path).hear()["pid"]
+    third = serve()
+    first.kill()
+    first.wait()
+    assert Connection(tmp_path).hear()["pid"] == third.pid
 
 
 def test_it_ends_everything_when_no_scheduler_came_for_the_grace_time(serve, tmp_path):
