@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
 from workers.atomic import replacing
+from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.control")
 
@@ -50,7 +52,7 @@ class PruneRequest:
 
 def request(spool: Path, action: Action, job_id: int) -> None:
     """Ask the scheduler of this spool to do something with a job."""
-    path = spool / "control" / f"{uuid4().hex}.json"
+    path = _new_file(spool)
     with replacing(path) as file:
         file.write(json.dumps({"action": action, "job": job_id}).encode())
 
@@ -60,11 +62,16 @@ def request_prune(spool: Path, before: datetime, states: Iterable[JobState]) -> 
 
     The file is there until the request is carried out.
     """
-    path = spool / "control" / f"{uuid4().hex}.json"
+    path = _new_file(spool)
     asked = {"action": "prune", "before": before.isoformat(), "states": list(states)}
     with replacing(path) as file:
         file.write(json.dumps(asked).encode())
     return path
+
+
+def _new_file(spool: Path) -> Path:
+    # Requests are carried out in the order of their names: pause and resume must not change places.
+    return spool / "control" / f"{time.time_ns():020d}-{uuid4().hex}.json"
 
 
 class Desk:
@@ -137,9 +144,12 @@ class Desk:
             When one cannot be removed: it stays, and is not given out again.
         """
         refused: OSError | None = None
+        if self._carried_out:
+            failpoint("control.removed.before")
         for name in sorted(self._carried_out):
             try:
                 (self._directory / name).unlink(missing_ok=True)
+                failpoint("control.removed.after")
             except OSError as error:
                 refused = error
             else:

@@ -84,6 +84,7 @@ from service.stimuli import (
 )
 from service.store import PlannedCandidate, Store, timestamp
 from service.troubles import Troubles, reason
+from workers.failpoints import failpoint
 from workers.welcome import versions
 
 log = logging.getLogger("foldq")
@@ -183,7 +184,9 @@ class Daemon:
         log.info("ready: drop job files into %s", self._settings.spool / "incoming")
         for job_id in self._store.unfinished_jobs():
             self._take_up(job_id)
+            failpoint("daemon.job.taken_up")
         self._collect()
+        failpoint("daemon.collected")
         next_scan = next_look = 0.0
         draining = False
         while True:
@@ -217,6 +220,7 @@ class Daemon:
     def _take_over(self) -> None:
         """Find the engines that outlived the last scheduler; what the others had is done again."""
         engine_ids = self._engines.reattach(self._store.read(known_engines))
+        failpoint("daemon.reattached")
         n_tasks = self._store.recover(self._now(), engine_ids)
         if n_tasks:
             log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
@@ -228,7 +232,9 @@ class Daemon:
             rejoined.append(EngineRejoined(engine_id, batches))
             log.info("engine %d is still there, with %d batches", engine_id, len(batches))
         self._turn(rejoined)
+        failpoint("daemon.rejoined")
         self._engines.start()
+        failpoint("daemon.engines.started")
 
     def _collect(self) -> None:
         """Ask the engines that were found again for what they had in hand."""
@@ -236,6 +242,7 @@ class Daemon:
         for batch in self._in_flight.values():
             by_engine.setdefault(batch.engine_id, []).append(batch)
         for engine_id, batches in by_engine.items():
+            failpoint("daemon.collect.before")
             self._engines.collect(
                 engine_id,
                 str((self._settings.spool / "cache").absolute()),
@@ -301,10 +308,13 @@ class Daemon:
 
     def close(self) -> None:
         """End or leave the engines and write down that they are gone."""
+        failpoint("daemon.close.before")
         self._store.wait = None
         self._engines.stop()
+        failpoint("daemon.close.engines_ended")
         try:
             self._store.recover(self._now())
+            failpoint("daemon.close.after")
         except sqlite3.DatabaseError as error:
             if not is_shortage(error) and not is_damage(error):
                 raise
@@ -489,16 +499,22 @@ class Daemon:
         match order:
             case Dispatch(batch):
                 self._in_flight[batch.batch_id] = batch
+                failpoint("daemon.dispatch.before")
                 self._engines.send(batch.engine_id, self._dossiers[batch.job_id].order(batch))
+                failpoint("daemon.dispatch.after")
             case AdvanceSearch(job_id):
                 yield from self._advance(job_id)
             case LoadFolds(job_id, after, limit):
                 yield FoldsLoaded(job_id, self._store.load_folds(job_id, after, limit))
             case Interrupt(engine_id):
+                failpoint("daemon.interrupt.before")
                 self._engines.interrupt(engine_id)
+                failpoint("daemon.interrupt.after")
             case KillEngine(engine_id, because):
                 log.warning("engine %d %s", engine_id, because)
+                failpoint("daemon.kill.before")
                 self._engines.kill(engine_id)
+                failpoint("daemon.kill.after")
             case StartEngine(not_before):
                 if self._engines.is_local:
                     wait = (not_before - self._now()).total_seconds()

@@ -302,6 +302,7 @@ class Engines:
             self._lose_cluster(f"the controller did not answer for {patience:g} s")
         elif self._cluster is not None:
             self._cluster.ping()
+            patience = self._cluster.patience
             if self._cluster.silent_for > patience:
                 self._lose_cluster(f"the engines' parent process was silent for {patience:g} s")
                 return

@@ -18,6 +18,7 @@ from service.jsontext import document, dumps
 from service.records import Job
 from service.results import CVResults, Folds, cv_results
 from workers.atomic import OWNER_DIRECTORY, replacing
+from workers.failpoints import failpoint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,7 +235,10 @@ def write_results(directory: Path, job: Job, folds: Folds) -> list[Path]:
         BEST: dumps(best(job, results), indent=2).encode() + b"\n",
         JOB_FILE: job_file(job),
     }
+    failpoint("exports.write.before")
     for name, content in contents.items():
         with replacing(directory / name) as file:
             file.write(content)
+        failpoint("exports.file.after")
+    failpoint("exports.write.after")
     return [directory / name for name in contents]

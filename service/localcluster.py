@@ -28,6 +28,7 @@ import schemas
 from schemas.settings import Settings
 from service.memory import total_memory
 from workers import forkserver
+from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.cluster")
 
@@ -120,6 +121,12 @@ class LocalCluster:
         return self._n_asked + len(self.starting)
 
     @property
+    def patience(self) -> float:
+        """Seconds that the fork server may say nothing: more while it warms up for an engine."""
+        patience = self._settings.controller_timeout
+        return max(patience, _START_PATIENCE) if self._n_asked > 0 else patience
+
+    @property
     def silent_for(self) -> float:
         """Seconds since the fork server said anything."""
         return time.monotonic() - self._last_heard
@@ -165,12 +172,14 @@ class LocalCluster:
             f"--IPController.enable_curve={self._settings.cluster.uses_curve}",
         ]
         self._ask(do="controller", cluster=self._cluster_id, arguments=arguments)
+        failpoint("cluster.controller.asked")
 
     def start_engine(self) -> None:
         """Have one more engine forked."""
         arguments = [*self._common_arguments(), "--IPEngine.enable_nanny=False"]
         self._ask(do="engine", arguments=arguments, memory=self.engine_memory)
         self._n_asked += 1
+        failpoint("cluster.engine.asked")
 
     @property
     def engine_memory(self) -> int:
@@ -206,6 +215,7 @@ class LocalCluster:
                 start_new_session=True,
                 env=environment,
             )
+        failpoint("cluster.fork_server.started")
         deadline = time.monotonic() + _START_PATIENCE
         while (hello := self._connect()) is None or hello["key"] != self._key:
             if self._server.poll() is not None or time.monotonic() > deadline:
@@ -213,11 +223,16 @@ class LocalCluster:
                     f"the cluster's parent process did not come up: see {output.name}"
                 )
             time.sleep(0.02)
+        if hello["pid"] != self._server.pid:
+            # One was coming up already, from a scheduler that was killed as it started it.
+            self._server.kill()
+            self._server.wait()
 
     def end(self) -> None:
         """End every process, the fork server too, whatever state they are in."""
         with contextlib.suppress(OSError):
             self._ask(do="quit")
+            failpoint("cluster.quit.asked")
             self._await(lambda: self._connection is None)
         self._abandon()
 

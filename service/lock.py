@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.layout import SpoolUnusable
+from workers.failpoints import failpoint
 
 LOCK_FILE = "scheduler.lock"
 
@@ -115,6 +116,7 @@ def hold(spool: Path) -> Iterator[Hold]:
         except OSError as error:
             error.filename = str(spool / LOCK_FILE)
             raise SpoolUnusable(spool, error) from error
+        failpoint("lock.taken")
         yield held
     finally:
         os.close(descriptor)

@@ -25,6 +25,7 @@ from service.layout import REPORT_SUFFIX, SpoolUnusable, is_meant, make_director
 from service.store import Admission, Store
 from workers.atomic import create, replacing, sync_directory
 from workers.catalog import Catalog
+from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.spool")
 
@@ -62,8 +63,10 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
     try:
         with create(beside) as file:
             file.write(data)
+        failpoint("spool.submit.link.before")
         # A link, not a rename: it fails where a rename would overwrite.
         os.link(beside, target)
+        failpoint("spool.submit.link.after")
     except FileExistsError:
         with suppress(OSError):
             if target.read_bytes() == data:
@@ -72,6 +75,7 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
     finally:
         with suppress(OSError):
             beside.unlink()
+    failpoint("spool.submit.unlink.after")
     sync_directory(incoming)
     return target
 
@@ -234,6 +238,7 @@ class Intake:
             return self._refused(path, shown, (problem,))
         is_first = self._unmoved.get(name) != admission.job_id
         try:
+            failpoint("spool.accepted.before")
             self._move(path, self._spool / "accepted" / _fit(f"{admission.job_id}-{shown}"))
         except OSError as error:
             # It is a job, and recognised as that one when it is met again: only the move is left.
@@ -248,6 +253,7 @@ class Intake:
 
     def _move(self, path: Path, target: Path) -> None:
         path.rename(target)
+        failpoint("spool.moved")
         # It has moved. That this survives a power cut is not worth a second try: it would only
         # be moved again.
         with suppress(OSError):
@@ -279,9 +285,11 @@ class Intake:
             problems=[problem.to_dict() for problem in problems],
         )
         beside = target.with_name(f"{target.name}{REPORT_SUFFIX}")
+        failpoint("spool.rejected.report.before")
         with replacing(beside) as file:
             file.write(jsontext.dumps(report, indent=2).encode() + b"\n")
         try:
+            failpoint("spool.rejected.file.before")
             self._move(path, target)
         except OSError:
             with suppress(OSError):

@@ -31,6 +31,7 @@ from service.migrations import migrations
 from service.recorder import Recorder
 from service.recordfaults import NewerDatabase, faults_named, hint, is_shortage, said
 from service.stimuli import Record, Task
+from workers.failpoints import failpoint
 
 __all__ = ["Admission", "NewerDatabase", "PlannedCandidate", "Store", "timestamp"]
 
@@ -162,6 +163,7 @@ class Store:
         self.connection.execute("PRAGMA cache_size=-65536")
         self.connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT}")
         migrations.apply(self.db)
+        failpoint("store.migrated")
         # Found out now, not when the first job has come: may it be written?
         self.connection.execute("BEGIN IMMEDIATE")
         self.connection.execute("ROLLBACK")
@@ -300,6 +302,8 @@ class Store:
             self._recorder.note(timestamp(now), "job admitted", message, job_id=job_id)
             for warning in warnings:
                 self._recorder.note(timestamp(now), "warning", warning, job_id=job_id)
+            failpoint("store.admit.commit.before")
+        failpoint("store.admit.commit.after")
         return Admission(job_id, True, twin)
 
     # --- planning ----------------------------------------------------------------------------
@@ -374,6 +378,8 @@ class Store:
                     f"{n_known} of {len(folds)} folds are in the records already",
                     job_id=job_id,
                 )
+            failpoint("store.plan.commit.before")
+        failpoint("store.plan.commit.after")
         return len(folds) - n_known
 
     def _known_folds(
@@ -397,6 +403,8 @@ class Store:
         """Record how many fold tasks there will be, before all of them are planned."""
         with self.transaction() as db:
             db.execute("UPDATE job SET n_tasks = ? WHERE id = ?", (n_tasks, job_id))
+            failpoint("store.expect.commit.before")
+        failpoint("store.expect.commit.after")
 
     @_enduring
     def choose_best(
@@ -423,6 +431,8 @@ class Store:
                     " WHERE job_id = ? AND kind = 'refit' AND state = 'done'",
                     (job_id,),
                 )
+            failpoint("store.choose_best.commit.before")
+        failpoint("store.choose_best.commit.after")
 
     # --- what the core asks for --------------------------------------------------------------
 
@@ -462,6 +472,8 @@ class Store:
         """Write what a turn of the loop changed, in order, in one transaction."""
         with self.transaction():
             self._recorder.write(records, timestamp(now))
+            failpoint("store.record.commit.before")
+        failpoint("store.record.commit.after")
 
     @_enduring
     def first_warning(self, job_id: int) -> str | None:
@@ -478,6 +490,8 @@ class Store:
         """Record an event on its own."""
         with self.transaction():
             self._recorder.note(timestamp(now), kind, message, **about)
+            failpoint("store.note.commit.before")
+        failpoint("store.note.commit.after")
 
     # --- engines -----------------------------------------------------------------------------
 
@@ -503,6 +517,8 @@ class Store:
                 f"engine {engine_id} on {report.host}, pid {report.pid}",
                 engine_id=engine_id,
             )
+            failpoint("store.engine_joined.commit.before")
+        failpoint("store.engine_joined.commit.after")
         return engine_id
 
     # --- starting again, trying again ----------------------------------------------------------
@@ -537,6 +553,8 @@ class Store:
                 f" WHERE left_at IS NULL AND {gone.removeprefix('engine_')}",
                 (at,),
             )
+            failpoint("store.recover.commit.before")
+        failpoint("store.recover.commit.after")
         return n_tasks
 
     @_enduring
@@ -573,6 +591,8 @@ class Store:
                 f"{n_tasks} tasks put back that had failed or were cancelled",
                 job_id=job_id,
             )
+            failpoint("store.retry.commit.before")
+        failpoint("store.retry.commit.after")
         for fold in folds:
             fold.n_attempts = fold.n_engines_lost = 0
         return folds

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from workers.failpoints import failpoint
+
 OWNER_DIRECTORY = 0o700
 OWNER_FILE = 0o600
 
@@ -72,8 +74,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with create(beside) as file:
+            failpoint("atomic.create.before")
             yield file
+        failpoint("atomic.replace.before")
         beside.replace(path)
+        failpoint("atomic.replace.after")
     except BaseException:
         with suppress(OSError):  # what went wrong before is what is to be told
             beside.unlink()
