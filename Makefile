@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test torture bench lint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ demo: $(READY)  ## two real searches on two local engines, from dropped file to 
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest
+
+torture: $(READY)  ## tests against faults, by the thousand: ARGS="--only kills --kills 50"
+	@$(BIN)/python -m tests.torture $(ARGS)
 
 bench: $(READY)  ## what foldq adds to the bare fits (a ratio)
 	@$(BIN)/python benchmarks/overhead.py
