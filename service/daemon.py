@@ -462,6 +462,7 @@ class Daemon:
             why = f"cannot be read from the records: {type(error).__name__}: {error}"
             given_up: list[Record] = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
             self._store.record(given_up, self._now())
+            self._turn([CancelRequested(job_id)])  # what engines still have of it counts no more
         else:
             self._turn([admission])
 
@@ -503,7 +504,8 @@ class Daemon:
                 self._engines.send(batch.engine_id, self._dossiers[batch.job_id].order(batch))
                 failpoint("daemon.dispatch.after")
             case AdvanceSearch(job_id):
-                yield from self._advance(job_id)
+                if job_id in self._core.jobs:  # it may have ended in the same turn
+                    yield from self._advance(job_id)
             case LoadFolds(job_id, after, limit):
                 yield FoldsLoaded(job_id, self._store.load_folds(job_id, after, limit))
             case Interrupt(engine_id):

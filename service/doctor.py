@@ -160,11 +160,7 @@ def all_checks() -> list[tuple[str, Check]]:
 def _way_out(error: Exception) -> str | None:
     if isinstance(error, PermissionError):
         return "run the command as the owner of the spool"
-    if isinstance(error, sqlite3.DatabaseError):
-        from service.doctor_records import RESTORE
-
-        return RESTORE
-    return None
+    return getattr(error, "next_step", None)
 
 
 def size(n_bytes: float) -> str:

@@ -9,12 +9,16 @@ from contextlib import ExitStack, contextmanager
 
 from service.doctor import MEBI, Finding, Notes, Patient, size
 from service.doctor_machine import is_alive
+from service.recordfaults import NewerDatabase, RecordsDamaged, RecordsUnusable
 from service.records import NoRecords, open_records
 
 RESTORE = "stop the scheduler and put a backup in its place: docs/commands.md, backup"
 
 #: A larger database is looked through without its indexes, which is not as thorough.
 THOROUGH_UP_TO = 512 * MEBI
+
+#: Why records that are there cannot be read.
+_UNUSABLE = (RecordsUnusable, RecordsDamaged, NewerDatabase)
 
 #: Damages that are told; a damaged file can have thousands.
 TOLD_DAMAGES = 3
@@ -26,7 +30,7 @@ def _records(patient: Patient) -> Iterator[sqlite3.Connection | None]:
     with ExitStack() as stack:
         try:
             records = stack.enter_context(open_records(patient.database))
-        except (NoRecords, sqlite3.DatabaseError):
+        except (NoRecords, *_UNUSABLE):
             records = None
         yield records
 
@@ -53,11 +57,10 @@ def integrity(patient: Patient) -> Finding:
             told = f"{path} is no database of foldq: it has none of its tables"
             return Finding("database", "critical", told, "name another: `database` in foldq.toml")
         return Finding("database", "ok", f"none at {path} yet: the first scheduler makes it")
-    except sqlite3.OperationalError as error:
-        told = f"{path} cannot be opened: {error}"
-        return Finding("database", "critical", told, "is it yours, and its directory writable?")
-    except sqlite3.DatabaseError as error:
-        return Finding("database", "critical", f"{path} is damaged: {error}", RESTORE)
+    except RecordsDamaged as error:
+        return Finding("database", "critical", str(error), RESTORE)
+    except _UNUSABLE as error:
+        return Finding("database", "critical", str(error), error.next_step)
     jobs = f"{n_jobs} job{'' if n_jobs == 1 else 's'}"
     how = "intact" if pragma == "integrity_check" else "intact (indexes not looked at)"
     return notes.finding("database", f"{path}: {how}, {size(n_bytes)}, {jobs}")
@@ -91,13 +94,6 @@ def tables(patient: Patient) -> Finding | None:
         found = _objects(records)
     ours = Database(memory=True, execute_plugins=False)
     known = [migration.name for migration in migrations.pending(ours)]
-    if newer := [name for name in applied if name not in known]:
-        return Finding(
-            "tables",
-            "critical",
-            f"made by a newer foldq than this one: {', '.join(newer)}",
-            "install that version again, or use another spool",
-        )
     pending = [name for name in known if name not in applied]
     migrations.apply(ours, stop_before=pending)
     wanted = _objects(ours.conn)

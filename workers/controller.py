@@ -4,11 +4,15 @@ Its Hub keeps the id of every message ever completed, some 150 bytes each, to te
 unknown ones in its log. A search of days has many millions.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from ipyparallel.controller import app
+from ipyparallel.controller.heartmonitor import start_heartmonitor
 from ipyparallel.controller.hub import Hub
+
+from workers.deathsignal import die_with
 
 #: Completed messages that are remembered, and then forgotten all at once.
 KEPT = 10_000
@@ -28,5 +32,12 @@ class ForgetfulHub(Hub):  # type: ignore[misc]
 
 def run(arguments: Sequence[str]) -> None:
     """Be a controller until its end."""
+    controller = os.getpid()
+
+    def heartmonitor(**arguments: Any) -> None:
+        die_with(controller)
+        start_heartmonitor(**arguments)
+
     app.Hub = ForgetfulHub
+    app.start_heartmonitor = heartmonitor  # a process of its own, which would stay behind
     app.IPController.launch_instance(argv=list(arguments))

@@ -28,7 +28,6 @@ the thread that forks lives on in the child.
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import importlib
 import json
@@ -46,6 +45,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from workers.deathsignal import die_with
 from workers.welcome import warm_up
 
 SOCKET = "forkserver.sock"
@@ -60,8 +60,6 @@ _WARM_UP_PATIENCE = 120.0
 
 #: Seconds that a fork server waits for another one of its directory to end.
 _TAKE_OVER_PATIENCE = 5.0
-
-_PR_SET_PDEATHSIG = 1
 
 
 class ForkServer:
@@ -200,10 +198,7 @@ class ForkServer:
     def _become_child(self, parent: int) -> None:
         """Let go of everything that is the fork server's own."""
         os.setsid()
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
+        die_with(parent)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)

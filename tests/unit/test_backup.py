@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from service import backup
 from service.backup import BackupFailed, UnfitPlace, back_up
 from service.cli import app
+from service.recordfaults import RecordsDamaged
 
 
 def foldq(*arguments: object, **environment: str):
@@ -102,7 +103,7 @@ class TestCopy:
             content[page * 4096 : page * 4096 + 64] = b"\xff" * 64
         database.write_bytes(content)
         (tmp_path / "copy.db").write_text("the last good one")
-        with pytest.raises((BackupFailed, sqlite3.DatabaseError)):
+        with pytest.raises((BackupFailed, RecordsDamaged)):
             back_up(database, tmp_path / "copy.db", force=True)
         assert (tmp_path / "copy.db").read_text() == "the last good one"
         assert not (tmp_path / "copy.db.part").exists()

@@ -234,10 +234,10 @@ class TestTables:
             "INSERT INTO _sqlite_migrations (migration_set, name, applied_at)"
             " VALUES ('foldq', 'm999_to_come', 't')",
         )
-        found = findings()["tables"]
+        found = findings()["database"]
         assert found.verdict == "critical"
         assert "m999_to_come" in found.told
-        assert "install that version" in found.fix
+        assert "Use that version" in found.fix
 
     def test_an_older_foldq(self, spool):
         alter(spool, "DELETE FROM _sqlite_migrations")

@@ -58,7 +58,9 @@ def serve(tmp_path):
 
     yield start
     for server in started:
-        for process in psutil.Process(server.pid).children() if server.poll() is None else ():
+        for process in (
+            psutil.Process(server.pid).children(recursive=True) if server.poll() is None else ()
+        ):
             process.kill()
         server.kill()
         server.wait()
@@ -132,8 +134,13 @@ def test_what_it_started_does_not_outlive_it(serve, tmp_path):
     connection.hear()
     start_controller(connection, tmp_path)
     controller = psutil.Process(int(str(connection.hear()["pid"])))
+    deadline = time.monotonic() + STARTED_WITHIN
+    while not (started := controller.children()):
+        assert time.monotonic() < deadline, "the controller has a child of its own"
+        time.sleep(0.02)
     server.kill()
-    controller.wait(STARTED_WITHIN)
+    _, alive = psutil.wait_procs([controller, *started], timeout=STARTED_WITHIN)
+    assert not alive
 
 
 def test_a_directory_with_a_very_long_name_will_do(serve, tmp_path):
