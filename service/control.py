@@ -26,6 +26,9 @@ Action = Literal["cancel", "pause", "resume", "retry"]
 #: A request is a few dozen bytes; more than this is not one.
 _MAX_BYTES = 4096
 
+#: SQLite's integers end below.
+_TOO_LARGE = 2**63
+
 #: What keeps a request from being read and is not its own fault.
 _MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM, errno.EIO})
 
@@ -101,11 +104,7 @@ class Desk:
             When the directory cannot be read.
         """
         with os.scandir(self._directory) as entries:
-            names = {
-                entry.name
-                for entry in entries
-                if entry.name.endswith(".json") and not entry.name.startswith(".")
-            }
+            names = {entry.name for entry in entries if _may_be_request(entry)}
         self._taken &= names
         self._carried_out &= names
         self.unread = None
@@ -122,7 +121,7 @@ class Desk:
                 if isinstance(error, OSError) and error.errno in _MACHINE:
                     self.unread = error
                     continue
-                log.warning("control/%s is not a request and is removed: %s", name, error)
+                log.warning("control/%s is not a request and is removed: %s", ascii(name), error)
             self._taken.add(name)
             if not isinstance(found, PruneRequest):  # it takes long, and removes its file itself
                 self._carried_out.add(name)
@@ -149,19 +148,33 @@ class Desk:
             raise refused
 
 
+def _may_be_request(entry: os.DirEntry[str]) -> bool:
+    """Tell whether it is to be read. A directory is left alone: nobody said to empty it."""
+    meant = entry.name.endswith(".json") and not entry.name.startswith(".")
+    return meant and not entry.is_dir(follow_symlinks=False)
+
+
 def _read(path: Path) -> Request | PruneRequest:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("not a regular file")
-        asked = json.loads(file.read(_MAX_BYTES))
+        text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise ValueError("too large")
+    try:
+        asked = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    unknown = ValueError(f"unknown request: {ascii(asked)[:200]}")
     if asked["action"] == "prune":
         before = datetime.fromisoformat(asked["before"])
         states = tuple(JobState(state) for state in asked["states"])
         if before.tzinfo is None or not FINAL_JOB_STATES.issuperset(states):
-            raise ValueError(f"unknown request: {asked!r}")
+            raise unknown
         return PruneRequest(before, states, path)
     action, job_id = asked["action"], asked["job"]
-    if action not in get_args(Action) or not isinstance(job_id, int):
-        raise ValueError(f"unknown request: {asked!r}")
+    is_number = isinstance(job_id, int) and not isinstance(job_id, bool)
+    if action not in get_args(Action) or not is_number or not 0 < job_id < _TOO_LARGE:
+        raise unknown
     return Request(action, job_id, path)
