@@ -104,7 +104,11 @@ class Desk:
             When the directory cannot be read.
         """
         with os.scandir(self._directory) as entries:
-            names = {entry.name for entry in entries if _may_be_request(entry)}
+            names = {
+                entry.name
+                for entry in entries
+                if entry.name.endswith(".json") and not entry.name.startswith(".")
+            }
         self._taken &= names
         self._carried_out &= names
         self.unread = None
@@ -146,12 +150,6 @@ class Desk:
                 self._carried_out.discard(name)
         if refused is not None:
             raise refused
-
-
-def _may_be_request(entry: os.DirEntry[str]) -> bool:
-    """Tell whether it is to be read. A directory is left alone: nobody said to empty it."""
-    meant = entry.name.endswith(".json") and not entry.name.startswith(".")
-    return meant and not entry.is_dir(follow_symlinks=False)
 
 
 def _read(path: Path) -> Request | PruneRequest:

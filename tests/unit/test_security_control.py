@@ -106,13 +106,19 @@ def test_s34_pipes_and_sockets_are_not_waited_for(place):
     assert list((place / "control").iterdir()) == []
 
 
-def test_s34_directories_are_left_alone_and_not_talked_about(place, caplog):
-    (place / "control" / "directory.json").mkdir()
-    (place / "control" / "directory.json" / "a.json").write_text('{"action": "cancel", "job": 1}')
+def test_s34_directories_are_left_alone_and_keep_nobody_from_asking(place, caplog):
+    inside = place / "control" / "directory.json" / "a.json"
+    inside.parent.mkdir()
+    inside.write_text('{"action": "cancel", "job": 1}')
+    desk = control.Desk(place)
     for _ in range(3):
-        assert read_all(place) == []
-    assert (place / "control" / "directory.json" / "a.json").exists()
-    assert caplog.text == ""
+        control.request(place, "pause", 7)
+        assert [asked.job_id for asked in desk.take()] == [7]
+        with pytest.raises(OSError, match=r"directory\.json"):  # what the scheduler shows
+            desk.clear()
+    assert [path.name for path in (place / "control").iterdir()] == ["directory.json"]
+    assert inside.exists()
+    assert caplog.text.count("is not a request") == 1
 
 
 def test_s34_other_names_are_left_alone(place):
