@@ -132,7 +132,12 @@ class ClusterSettings(_Section):
     @property
     def uses_curve(self) -> bool:
         """Whether the scheduler's own cluster encrypts its connections."""
-        return not _is_loopback(self.listen) if self.curve is None else self.curve
+        return self.is_exposed if self.curve is None else self.curve
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines can reach the scheduler's own controller."""
+        return not _is_loopback(self.listen)
 
     @property
     def is_running(self) -> bool:

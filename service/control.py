@@ -28,6 +28,9 @@ Action = Literal["cancel", "pause", "resume", "retry"]
 #: A request is a few dozen bytes; more than this is not one.
 _MAX_BYTES = 4096
 
+#: SQLite's integers end below.
+_TOO_LARGE = 2**63
+
 #: What keeps a request from being read and is not its own fault.
 _MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM, errno.EIO})
 
@@ -129,7 +132,7 @@ class Desk:
                 if isinstance(error, OSError) and error.errno in _MACHINE:
                     self.unread = error
                     continue
-                log.warning("control/%s is not a request and is removed: %s", name, error)
+                log.warning("control/%s is not a request and is removed: %s", ascii(name), error)
             self._taken.add(name)
             if not isinstance(found, PruneRequest):  # it takes long, and removes its file itself
                 self._carried_out.add(name)
@@ -160,18 +163,26 @@ class Desk:
 
 
 def _read(path: Path) -> Request | PruneRequest:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("not a regular file")
-        asked = json.loads(file.read(_MAX_BYTES))
+        text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise ValueError("too large")
+    try:
+        asked = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    unknown = ValueError(f"unknown request: {ascii(asked)[:200]}")
     if asked["action"] == "prune":
         before = datetime.fromisoformat(asked["before"])
         states = tuple(JobState(state) for state in asked["states"])
         if before.tzinfo is None or not FINAL_JOB_STATES.issuperset(states):
-            raise ValueError(f"unknown request: {asked!r}")
+            raise unknown
         return PruneRequest(before, states, path)
     action, job_id = asked["action"], asked["job"]
-    if action not in get_args(Action) or not isinstance(job_id, int):
-        raise ValueError(f"unknown request: {asked!r}")
+    is_number = isinstance(job_id, int) and not isinstance(job_id, bool)
+    if action not in get_args(Action) or not is_number or not 0 < job_id < _TOO_LARGE:
+        raise unknown
     return Request(action, job_id, path)

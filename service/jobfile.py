@@ -7,14 +7,15 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
 from schemas.form import Form, read_form
 from schemas.job import JobSpec
-from schemas.problems import InvalidJob, Problem, nearest, shown
+from schemas.problems import InvalidJob, Problem, join, nearest, shown
 from schemas.settings import Limits, Settings
 from service.yamltext import MAX_DEPTH, MAX_VALUES, read_yaml
 
@@ -38,6 +39,8 @@ _TOML_TEXT = re.compile(
     re.DOTALL,
 )
 _TOML_KEY_END = re.compile(r"[\n,={}\[\]]")
+#: Control characters but tabs and line breaks.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 #: A file with more problems than this tells the first ones only.
 MAX_PROBLEMS = 100
 
@@ -162,8 +165,37 @@ def _read_form(data: bytes, name: str, max_bytes: int) -> tuple[Form, dict[str, 
         )
     if odd := [key for key in document if not isinstance(key, str)]:
         raise _refused("The keys of a job file are words.", given=shown(odd[0]))
+    if unprintable := list(islice(_control_characters(document, ""), MAX_PROBLEMS)):
+        raise InvalidJob(_in_file_order(unprintable, lines))
     document.setdefault("name", PurePath(name).stem)
     return read_form(document), lines
+
+
+def _control_characters(value: Any, where: str) -> Iterator[Problem]:
+    """Yield the texts that hold control characters.
+
+    Texts of a job file come back in tables, logs and error messages, and so on terminals, which
+    take such characters for commands.
+    """
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _control_characters(item, f"{where}[{i}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, str) and _CONTROL.search(key):
+                yield _unprintable(where, key)
+            yield from _control_characters(item, join(where, str(key)[:100]))
+    elif isinstance(value, str) and _CONTROL.search(value):
+        yield _unprintable(where, value)
+
+
+def _unprintable(where: str, text: str) -> Problem:
+    return Problem(
+        where,
+        "The text holds a control character.",
+        given=ascii(text[:40]),
+        expected="printable characters, tabs and line breaks",
+    )
 
 
 def _check_size(data: bytes, max_bytes: int) -> None:

@@ -28,6 +28,7 @@ import schemas
 from schemas.settings import Settings
 from service.memory import total_memory
 from workers import forkserver
+from workers.atomic import create
 from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.cluster")
@@ -159,6 +160,13 @@ class LocalCluster:
         OSError, TimeoutError
             If the fork server does not come up.
         """
+        cluster = self._settings.cluster
+        if cluster.is_exposed and not cluster.uses_curve:
+            log.warning(
+                "the controller listens at %s without encryption, as the settings say: whoever can "
+                "listen in on the network can read data and results",
+                cluster.listen,
+            )
         if self._connection is None:
             self._start_server()
         self._cluster_id = f"foldq-{uuid4().hex[:12]}"
@@ -203,7 +211,9 @@ class LocalCluster:
             # ipyparallel and IPython write below here only, not into the user's home.
             "IPYTHONDIR": str(self._directory / "ipython"),
         }
-        with (self._directory / "forkserver.log").open("wb") as output:
+        log_file = self._directory / "forkserver.log"
+        log_file.unlink(missing_ok=True)
+        with create(log_file) as output:
             self._server = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "workers.forkserver", str(self._directory)),
@@ -219,9 +229,7 @@ class LocalCluster:
         deadline = time.monotonic() + _START_PATIENCE
         while (hello := self._connect()) is None or hello["key"] != self._key:
             if self._server.poll() is not None or time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"the cluster's parent process did not come up: see {output.name}"
-                )
+                raise TimeoutError(f"the cluster's parent process did not come up: see {log_file}")
             time.sleep(0.02)
         if hello["pid"] != self._server.pid:
             # One was coming up already, from a scheduler that was killed as it started it.

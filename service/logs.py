@@ -9,6 +9,8 @@ import logging.handlers
 import os
 from pathlib import Path
 
+from service.printable import printable
+
 FILE_NAME = "foldq.log"
 _MAX_BYTES = 5_000_000
 _KEPT = 5
@@ -35,13 +37,20 @@ class _Kept(logging.handlers.RotatingFileHandler):
                 self.stream = None  # opened again by what is written next
 
 
+class _PlainText(logging.Formatter):
+    """Records as text that commands no terminal; only the first line of each begins at the left."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record)).replace("\n", "\n    ")
+
+
 def start_logging(directory: Path) -> None:
     """Send the log of this process to stderr and to a file in `directory`, which is rotated."""
     logging.raiseExceptions = False
     kept = _Kept(directory / FILE_NAME)
-    kept.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    kept.setFormatter(_PlainText("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     shown = logging.StreamHandler()
-    shown.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    shown.setFormatter(_PlainText("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     logger = logging.getLogger("foldq")
     logger.setLevel(logging.INFO)
     logger.propagate = False

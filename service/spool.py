@@ -38,6 +38,9 @@ _CALM = 5.0
 #: Longest file name that Linux file systems take, in bytes.
 _MAX_NAME = 255
 
+#: Bytes of a refused file's name that are left for a number, should others be called the same.
+_NUMBER_ROOM = 12
+
 
 class AlreadyWaiting(FileExistsError):
     """Another file of that name waits in `incoming/`."""
@@ -278,7 +281,7 @@ class Intake:
 
     def _refused(self, path: Path, name: str, problems: tuple[Problem, ...]) -> Refused:
         rejected = self._spool / "rejected"
-        target = _free(rejected, _fit(name, room=len(REPORT_SUFFIX)))
+        target = _free(rejected, _not_a_report(_fit(name, room=len(REPORT_SUFFIX) + _NUMBER_ROOM)))
         report = jsontext.document(
             file=name,
             refused_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -315,6 +318,12 @@ def _fit(name: str, room: int = 0) -> str:
         stem, dot, suffix = name, "", ""
     allowed = _MAX_NAME - room - len((dot + suffix).encode())
     return stem.encode()[: max(allowed, 1)].decode("utf-8", "ignore") + dot + suffix
+
+
+def _not_a_report(name: str) -> str:
+    """Keep a refused file from being called as foldq's reports are, which the commands read."""
+    stem = name.removesuffix(REPORT_SUFFIX)
+    return name if stem == name else f"{stem}.error_.json"
 
 
 def _free(directory: Path, name: str) -> Path:

@@ -71,7 +71,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     BinaryIO
         Open for writing; seekable.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    # Not named after the path: its name may be as long as names can be.
+    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with create(beside) as file:
             failpoint("atomic.create.before")

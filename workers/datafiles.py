@@ -67,8 +67,10 @@ def open_data_file(
             [Problem(where, f"the file {name!r} cannot be opened: {_system(error)}", given=name)]
         ) from None
     facts = os.fstat(descriptor)
-    problem = _wrong_kind(name, facts.st_mode, where) or _too_big(
-        name, facts.st_size, max_bytes, where
+    problem = (
+        _moved_outside(name, descriptor, roots, where)
+        or _wrong_kind(name, facts.st_mode, where)
+        or _too_big(name, facts.st_size, max_bytes, where)
     )
     if problem:
         os.close(descriptor)
@@ -97,18 +99,7 @@ def resolve(name: str, roots: Sequence[Path], *, where: str = "data.file") -> Pa
             [Problem(where, f"the path cannot be followed: {_system(error)}", given=name)]
         ) from None
     if not any(path.is_relative_to(root) for root in allowed):
-        raise InvalidJob(
-            [
-                Problem(
-                    where,
-                    f"the path {name!r} leads outside the directories for data",
-                    given=name,
-                    expected="a path below the spool's data/ or one of the operator's data_roots",
-                    hint="Copy the file to the spool's data/ and give its name, or ask the "
-                    "operator to list its directory under data_roots in foldq.toml.",
-                )
-            ]
-        )
+        raise InvalidJob([_outside(name, where)])
     return path
 
 
@@ -147,6 +138,27 @@ def _missing(name: str, path: Path, where: str) -> Problem:
 def _system(error: OSError | RuntimeError) -> str:
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else reason(error)
+
+
+def _outside(name: str, where: str) -> Problem:
+    return Problem(
+        where,
+        f"the path {name!r} leads outside the directories for data",
+        given=name,
+        expected="a path below the spool's data/ or one of the operator's data_roots",
+        hint="Copy the file to the spool's data/ and give its name, or ask the "
+        "operator to list its directory under data_roots in foldq.toml.",
+    )
+
+
+def _moved_outside(name: str, descriptor: int, roots: Sequence[Path], where: str) -> Problem | None:
+    """Tell whether a directory became a symlink between looking at the path and opening it."""
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        allowed = any(path.is_relative_to(Path(root).resolve()) for root in roots)
+    except OSError:  # a system without /proc: then the first look has to do
+        return None
+    return None if allowed else _outside(name, where)
 
 
 def _wrong_kind(name: str, mode: int, where: str) -> Problem | None:

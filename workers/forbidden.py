@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from schemas.problems import Problem, join, shown
 from schemas.settings import Limits
 from schemas.values import LISTINGS, expand, grammar_key
+from workers.spelling import SPACE_PARAMS
 
 #: Classes that are refused, and why.
 CLASSES = {
@@ -88,8 +89,9 @@ def value_problems(param: str, value: JsonValue, where: str, limits: Limits) -> 
         yield Problem(
             where, "Files named in the data are not read.", given=shown(value), expected="content"
         )
-    elif param == "n_jobs" and _is_int(value):
-        if not 1 <= cast(int, value) <= limits.n_jobs:
+    elif param == "n_jobs" and value is not None:
+        # joblib takes "8" and 8.0 for 8.
+        if not _is_int(value) or not 1 <= cast(int, value) <= limits.n_jobs:
             yield Problem(
                 where,
                 "n_jobs is capped: foldq spreads the folds over engines already.",
@@ -114,6 +116,8 @@ def value_problems(param: str, value: JsonValue, where: str, limits: Limits) -> 
 def inner_space_problems(value: JsonValue, where: str, limits: Limits) -> Iterator[Problem]:
     """Yield why the space of a search within the search is refused: what it sets, and its size.
 
+    A space that is itself a value of a space is looked at likewise, however deep.
+
     Parameters
     ----------
     value : canonical JSON
@@ -131,8 +135,11 @@ def inner_space_problems(value: JsonValue, where: str, limits: Limits) -> Iterat
                 yield Problem(join(where, key), "A list of values is needed.", given=shown(values))
                 return
             n_points *= len(listed)
+            param, place = key.rpartition("__")[2], join(where, key)
             for item in listed:
-                yield from value_problems(key.rpartition("__")[2], item, join(where, key), limits)
+                yield from value_problems(param, item, place, limits)
+                if param in SPACE_PARAMS:
+                    yield from inner_space_problems(item, place, limits)
         n_candidates += n_points
     if n_candidates > MAX_INNER_CANDIDATES:
         yield Problem(

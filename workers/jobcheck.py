@@ -1,7 +1,7 @@
 """Check what the names and values of a job mean, as far as that needs no data to be seen."""
 
 import builtins
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, cast
 
 from pydantic import JsonValue
@@ -10,6 +10,7 @@ from schemas.data import FileData, LoaderData
 from schemas.job import JobSpec
 from schemas.problems import Problem, join, nearest, shown
 from schemas.settings import Limits
+from schemas.values import LISTINGS, grammar_key, size
 from workers import forbidden, names
 from workers.catalog import Catalog
 from workers.objectcheck import (
@@ -19,6 +20,9 @@ from workers.objectcheck import (
     unknown_parameter,
 )
 from workers.spacecheck import resource_problems, space_problems
+
+#: Most numbers that all $range, $linspace, … of one file stand for, together.
+MAX_LISTED = 2_000_000
 
 #: Splitters that keep the samples of a group together, and so need to be told the groups.
 GROUP_SPLITTERS = frozenset(
@@ -47,6 +51,8 @@ def job_problems(
 
     problems: list[Problem] = []
     estimator = None
+    if (too_many := _listing_problem(spec, sound)) is not None:
+        return [too_many]  # not even once are they to be listed
     if sound("data"):
         problems += _data_problems(catalog, spec, limits)
     if sound("estimator"):
@@ -97,6 +103,40 @@ def _candidate_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:
             expected=f"at most {limits.candidates:,}",
             hint="Try fewer values, or strategy: random with n_iter.",
         )
+
+
+def _listing_problem(spec: JobSpec, sound: Callable[..., bool]) -> Problem | None:
+    """Return the problem of a job whose ranges and spacings stand for too many numbers.
+
+    Twenty bytes stand for a million numbers, and the scheduler lists them to look at them.
+    """
+    n_numbers = 0
+    waiting: list[Any] = []
+    if sound("estimator"):
+        waiting.append(spec.estimator)
+    if sound("search.space"):
+        waiting.append(spec.search.space)
+    if sound("cv"):
+        waiting.append(spec.cv)
+    if sound("data") and not isinstance(spec.data, FileData):
+        waiting.append(spec.data.params)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            if grammar_key(value) in LISTINGS:
+                n_numbers += size(value) or 0
+            else:
+                waiting += value.values()
+    if n_numbers <= MAX_LISTED:
+        return None
+    return Problem(
+        "",
+        f"The ranges and spacings of the file stand for {n_numbers:,} numbers.",
+        expected=f"at most {MAX_LISTED:,} together",
+        hint="Draw from a distribution: strategy: random with $uniform, $loguniform or $randint.",
+    )
 
 
 def _fit_problems(spec: JobSpec, limits: Limits) -> Iterator[Problem]:

@@ -49,6 +49,7 @@ class _SpaceChecker:
         self.estimator = estimator
         self.params: dict[str, Any] = estimator.get_params(deep=True)
         self._alternatives: dict[str, list[Any]] = {}
+        self._deep_params: dict[int, dict[str, Any]] = {}  # by the alternative's id
 
     def check(self, where: str) -> list[Problem]:
         problems: list[Problem] = []
@@ -62,14 +63,16 @@ class _SpaceChecker:
         if varied is not None:
             rest = key[len(varied) + 2 :]
             alternatives = self._alternatives_of(varied)
-            lacking = [a for a in alternatives if rest not in _deep_params(a)]
+            lacking = [a for a in alternatives if rest not in self._params_of(a)]
             if lacking:
                 yield _lacking_alternative(varied, rest, lacking, alternatives, where)
             if lacking or not alternatives:  # none: what is wrong with them is told already
                 return
-            owners = [_at(alternative, rest.rpartition("__")[0]) for alternative in alternatives]
+            path = rest.rpartition("__")[0]
+            owners = [self._params_of(a)[path] if path else a for a in alternatives]
         elif key in self.params:
-            owners = [_at(self.estimator, key.rpartition("__")[0])]
+            path = key.rpartition("__")[0]
+            owners = [self.params[path] if path else self.estimator]
         else:
             yield self._no_such_parameter(key, where)
             return
@@ -78,6 +81,13 @@ class _SpaceChecker:
             yield from self._check_ends(key, value, owners, where)
         else:
             yield from self._check_listed(key, values.expand(value), owners, where)
+
+    def _params_of(self, alternative: Any) -> dict[str, Any]:
+        """Return the deep parameters of an alternative, asked for once: a space has many keys."""
+        known = self._deep_params.get(id(alternative))
+        if known is None:
+            known = self._deep_params[id(alternative)] = _deep_params(alternative)
+        return known
 
     def _alternatives_of(self, step: str) -> list[Any]:
         """Return what the space puts in the place of a step, built; what is wrong is left out."""
@@ -297,8 +307,3 @@ def _prefixes(key: str) -> Iterator[str]:
     while "__" in key:
         key = key.rpartition("__")[0]
         yield key
-
-
-def _at(estimator: Any, path: str) -> Any:
-    """Return the object at a path of steps, as `a__b`; the estimator itself for an empty one."""
-    return estimator.get_params(deep=True)[path] if path else estimator

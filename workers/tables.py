@@ -44,11 +44,7 @@ def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> pd.DataFrame:
             frame = pd.read_csv(file)
         else:
             facts = pq.read_metadata(file)
-            refuse_unpacked(
-                sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups)),
-                data.file,
-                max_bytes,
-            )
+            refuse_unpacked(_unpacked(facts), data.file, max_bytes)
             file.seek(0)
             frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
     except pd.errors.EmptyDataError:
@@ -74,6 +70,21 @@ def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> pd.DataFrame:
             [Problem("data.file", "the names of columns must be text", given=shown(odd[0]))]
         )
     return frame
+
+
+def _unpacked(facts: pq.FileMetaData) -> int:
+    """Return how many bytes a Parquet file takes in memory, at least."""
+    pages = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
+    # Pages are small where a value is repeated, however often: a cell is not.
+    row: int = sum(_cell_bits(column.type) for column in facts.schema.to_arrow_schema())
+    return max(int(pages), int(facts.num_rows) * row // 8)
+
+
+def _cell_bits(kind: pa.DataType) -> int:
+    try:
+        return int(kind.bit_width)
+    except ValueError:  # text and the like, of which a table holds references
+        return 64
 
 
 def _with_roles(data: FileData, frame: pd.DataFrame) -> Dataset:

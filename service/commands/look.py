@@ -276,7 +276,7 @@ def results(
         else:
             output.write_text(text if text.endswith("\n") else text + "\n")
     if output is not None:
-        tell(f"Wrote {len(table['params'])} candidates to {output}")
+        tell(f"Wrote {len(table['params'])} candidates to {quoted(output)}")
     if partial:
         tell(f"[yellow]Partial:[/] job {job.id} is {job.state}.")
 

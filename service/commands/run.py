@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.commands.options import AsJson, Spool, settings_of
-from service.commands.terminal import ExitCode, present, print_json, stop, tell
+from service.commands.terminal import ExitCode, present, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -77,7 +77,7 @@ def run(
         job = submission.job
         _print_outcome(settings, job, as_json=as_json)
     elif holder(settings.spool) is not None:
-        tell(f"A scheduler runs on {settings.spool} already; it does the work.")
+        tell(f"A scheduler runs on {quoted(settings.spool)} already; it does the work.")
         job = _follow(settings, submission)
         _print_outcome(settings, job, as_json=as_json)
     else:
@@ -125,7 +125,7 @@ def submit(
     for submission in submissions:
         _tell_submission(settings, submission)
     if not is_served and any(s.job is None or not s.job.state.is_final for s in submissions):
-        tell(f"No scheduler is running on {settings.spool}. To start one: foldq serve")
+        tell(f"No scheduler is running on {quoted(settings.spool)}. To start one: foldq serve")
     if wait:
         jobs = [_follow(settings, submission) for submission in submissions]
         for job in jobs if not as_json else ():
@@ -199,11 +199,12 @@ def _tell_submission(settings: "Settings", submission: "Submission") -> None:
     if submission.already and job is not None:
         known = f"{submission.file_name} is already job {job.id} ({job.state})"
         again = " To run it again: --as NEWNAME" if job.state.is_final else ""
-        tell(f"{known}; nothing was submitted.{again}")
+        tell(f"{quoted(known)}; nothing was submitted.{again}")
     elif job is not None:
-        tell(f"Submitted {submission.file_name} as job {job.id}.")
+        tell(f"Submitted {quoted(submission.file_name)} as job {job.id}.")
     else:
-        tell(f"Submitted {submission.file_name} to {settings.spool / 'incoming'}.")
+        incoming = settings.spool / "incoming"
+        tell(f"Submitted {quoted(submission.file_name)} to {quoted(incoming)}.")
     if submission.same_content_as is not None and not submission.already:
         tell(f"Note: job {submission.same_content_as} has the same content under another name.")
 
@@ -241,7 +242,8 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
             )
         raise
     except KeyboardInterrupt:
-        tell(f"\nStopping. What is recorded stays; to go on: foldq serve --spool {settings.spool}")
+        go_on = f"foldq serve --spool {quoted(settings.spool)}"
+        tell(f"\nStopping. What is recorded stays; to go on: {go_on}")
         raise typer.Exit(130) from None
     return job
 
@@ -260,5 +262,5 @@ def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
     elif job.state == "completed":
         present(best_lines(job, settings.spool / "results" / str(job.id)))
     else:
-        tell(f"Job {job.id} {job.state}: {job.reason or 'no reason recorded'}")
+        tell(f"Job {job.id} {job.state}: {quoted(job.reason or 'no reason recorded')}")
         tell(f"To see more: foldq show {job.id}")

@@ -33,10 +33,16 @@ class ExitCode(IntEnum):
 
 
 def _console(stream: IO[str]) -> "Console":
-    from rich.console import Console
+    from service.commands.console import SafeConsole
 
     narrow = stream.isatty() or "COLUMNS" in os.environ
-    return Console(file=stream, highlight=False, width=None if narrow else UNLIMITED)
+    return SafeConsole(
+        file=stream,
+        highlight=False,
+        markup=False,  # names and error texts have square brackets of their own
+        emoji=False,
+        width=None if narrow else UNLIMITED,
+    )
 
 
 def screen() -> "Console":
@@ -62,7 +68,7 @@ def messages() -> "Console":
 
 def tell(text: str) -> None:
     """Say something that is not data, on stderr. Markup of rich is allowed, text is wrapped."""
-    messages().print(text, soft_wrap=True)
+    messages().print(text, soft_wrap=True, markup=True)
 
 
 def quoted(text: object) -> str:
@@ -78,9 +84,9 @@ def stop(code: ExitCode, sentence: str, next_step: str = "") -> NoReturn:
     Both are plain text.
     """
     console = _console(sys.stderr)
-    console.print(f"[bold red]foldq:[/] {quoted(sentence)}", soft_wrap=True)
+    console.print(f"[bold red]foldq:[/] {quoted(sentence)}", soft_wrap=True, markup=True)
     if next_step:
-        console.print(f"       {quoted(next_step)}", soft_wrap=True)
+        console.print(f"       {next_step}", soft_wrap=True)
     raise typer.Exit(int(code))
 
 
