@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         description="Most memory that one engine may use, such as '4GB': beyond it a fit fails; "
         "default: 80 % of the machine's.",
     )
+    copy_stragglers: bool = Field(
+        default=True,
+        description="Try a fold that runs far longer than its peers on an idle engine too; the "
+        "first result counts.",
+    )
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="SQLite's care for power cuts."
     )

@@ -16,16 +16,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from types import FrameType
 
-from schemas.lifecycle import JobState, TaskKind, TaskState
+from schemas.lifecycle import JobState, TaskKind
 from schemas.settings import Settings
 from schemas.task import BatchReport, FoldResult, TaskFailure
-from service import control, descriptors, lock, planner, spool
+from service import control, descriptors, lock, spool
 from service.dossier import Dossiers
 from service.engines import (
     ClusterFailed,
@@ -37,16 +35,14 @@ from service.engines import (
     Returned,
     Welcomed,
 )
-from service.exports import write_results
 from service.handover import known_engines, open_batches
 from service.layout import check_writable, make_directories
 from service.logs import start_logging
 from service.policy import Policy
 from service.prune import Pruner
 from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
-from service.records import find_job
-from service.results import read_folds
 from service.scheduler import Scheduler
+from service.searches import Searches
 from service.stimuli import (
     AdvanceSearch,
     Batch,
@@ -60,7 +56,6 @@ from service.stimuli import (
     EngineNeverCame,
     EngineRejoined,
     FoldsLoaded,
-    FoldsPlanned,
     FoldsPutBack,
     Instruction,
     Interrupt,
@@ -74,7 +69,6 @@ from service.stimuli import (
     RecordPrepared,
     ReopenPrepare,
     ResumeRequested,
-    RetryPolicy,
     SearchEnded,
     StartEngine,
     Stimulus,
@@ -82,17 +76,12 @@ from service.stimuli import (
     Tick,
     Trouble,
 )
-from service.store import PlannedCandidate, Store, timestamp
+from service.store import Store
 from service.troubles import Troubles, reason
 from workers.failpoints import failpoint
 from workers.welcome import versions
 
 log = logging.getLogger("foldq")
-
-#: Candidates, and folds of them, planned in one turn: a huge grid must not hold up the others, nor
-#: be one huge transaction.
-PLAN_CHUNK = 1000
-PLAN_FOLDS = 20_000
 
 #: Seconds between two looks at the engines, and the longest sleep of the loop.
 ENGINE_POLL = 0.1
@@ -165,10 +154,12 @@ class Daemon:
         self._dossiers = Dossiers(settings, store)
         self._pruner = Pruner(store, settings.spool)
         attempt, batch = store.next_numbers()
-        policy = Policy(batch_seconds=settings.target_seconds)
+        policy = Policy(
+            batch_seconds=settings.target_seconds, copy_stragglers=settings.copy_stragglers
+        )
         self._core = Scheduler(policy, next_attempt=attempt, next_batch=batch)
         self._in_flight: dict[int, Batch] = {}
-        self._planning: dict[int, tuple[Iterator[PlannedCandidate], int]] = {}
+        self._searches = Searches(settings, store, self._dossiers)
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._n_timers = 0
         self._versions = versions()
@@ -210,7 +201,8 @@ class Daemon:
             self._turn(stimuli)
             with self._troubles.noting("files", "a request in control/ cannot be removed", "asked"):
                 self._desk.clear()
-            self._plan_more()
+            for planned in self._searches.plan_more():
+                self._turn([planned])
             self._pruner.step()
             if draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
@@ -252,7 +244,7 @@ class Daemon:
     def _facts(self) -> Iterator[Stimulus]:
         """Wait for the next fact, a short while at most, and take in all that are there."""
         try:
-            fact = self._inbox.get(timeout=0 if self._planning else ENGINE_POLL / 2)
+            fact = self._inbox.get(timeout=0 if self._searches.is_planning else ENGINE_POLL / 2)
             while True:
                 yield from self._understood(fact)
                 fact = self._inbox.get_nowait()
@@ -276,7 +268,7 @@ class Daemon:
     def _is_idle(self) -> bool:
         return (
             self._core.is_idle
-            and not self._planning
+            and not self._searches.is_planning
             and not self._intake.has_waiting
             and self._inbox.empty()
         )
@@ -468,31 +460,7 @@ class Daemon:
 
     def _admission_of(self, job_id: int) -> JobAdmitted:
         """Say where a job stands, as soon as its records can be read."""
-        return self._store.read(lambda _: self._admission(job_id))
-
-    def _admission(self, job_id: int) -> JobAdmitted:
-        """Say where a job stands, from its records."""
-        dossier = self._dossiers[job_id]
-        job, spec = find_job(self._store.connection, job_id), dossier.spec
-        prepare = self._store.single_task(job_id, TaskKind.PREPARE)
-        assert prepare is not None
-        return JobAdmitted(
-            job_id=job_id,
-            state=job.state,
-            priority=job.priority,
-            max_engines=job.max_engines,
-            retry=RetryPolicy(
-                spec.retry.attempts,
-                frozenset(spec.retry.on),
-                spec.retry.backoff,
-                spec.retry.engine_losses,
-            ),
-            timeout=spec.timeout,
-            raise_errors=spec.error_score == "raise",
-            fingerprint=dossier.fingerprint,
-            todo=prepare[0] if prepare[1] is not TaskState.DONE else None,
-            n_open=self._store.n_pending_folds(job_id),
-        )
+        return self._store.read(lambda _: self._dossiers.admission(job_id))
 
     # --- carrying out ----------------------------------------------------------------------
 
@@ -530,7 +498,7 @@ class Daemon:
             case MoveJob(job_id, state, reason):
                 log.info("job %d %s%s", job_id, state, f": {reason}" if reason else "")
                 if state.is_final:
-                    self._planning.pop(job_id, None)
+                    self._searches.forget(job_id)
                     self._dossiers.forget(job_id)
             case Trouble(because):
                 self._troubles.report("engines", because)
@@ -540,7 +508,7 @@ class Daemon:
     def _advance(self, job_id: int) -> Iterator[Stimulus]:
         """Find out what the search needs next; what goes wrong there is the job's own failure."""
         try:
-            yield from self._next_step(job_id)
+            yield from self._searches.next_step(job_id)
         except Exception as error:
             if isinstance(error, OSError) or is_shortage(error):
                 told = reason(error) if isinstance(error, OSError) else said(error)
@@ -559,64 +527,6 @@ class Daemon:
             self._turn(self._advance(job_id))
         else:
             self._troubles.report("results", None, str(job_id))
-
-    def _next_step(self, job_id: int) -> Iterator[Stimulus]:
-        dossier = self._dossiers[job_id]
-        job = find_job(self._store.connection, job_id)
-        assert dossier.prepared is not None
-        step = planner.next_step(
-            self._store, job, dossier.spec, dossier.prepared, self._dossiers.catalog
-        )
-        match step:
-            case planner.PlanFolds(candidates):
-                self._planning[job_id] = (candidates, dossier.prepared.n_splits)
-            case planner.Await():
-                yield FoldsPlanned(job_id, 0, complete=True)
-            case planner.Refit(task):
-                self._dossiers.forget(job_id)  # the best parameters are known now
-                yield TaskPlanned(job_id, task)
-            case planner.End(failure):
-                if failure is None:
-                    self._warn_of_no_score(job_id)
-                    self._write_results(job_id)
-                yield SearchEnded(job_id, failure)
-
-    def _plan_more(self) -> None:
-        """Plan a chunk of each search that has candidates left to plan."""
-        for job_id, (candidates, n_splits) in list(self._planning.items()):
-            size = max(1, min(PLAN_CHUNK, PLAN_FOLDS // n_splits))
-            try:
-                chunk = list(islice(candidates, size))
-            except Exception as error:
-                log.exception("the candidates of job %d cannot be listed", job_id)
-                del self._planning[job_id]
-                why = f"its candidates cannot be listed: {type(error).__name__}: {error}"
-                self._turn([SearchEnded(job_id, why)])
-                continue
-            complete = len(chunk) < size
-            if complete:
-                del self._planning[job_id]
-            count = self._store.plan(job_id, chunk, n_splits, self._now()) if chunk else 0
-            self._turn([FoldsPlanned(job_id, count, complete)])
-
-    def _warn_of_no_score(self, job_id: int) -> None:
-        """Say so when every fit went well and no candidate could be scored all the same."""
-        job = find_job(self._store.connection, job_id)
-        if job.best_index is not None and job.best_score is None:
-            said = self._store.first_warning(job_id) or "every score is NaN"
-            message = f"no candidate has a score, so the first one counts as the best: {said}"
-            log.warning("job %d: %s", job_id, message)
-            self._store.note("warning", message, self._now(), job_id=job_id)
-
-    def _write_results(self, job_id: int) -> None:
-        """Write the job's files before it is recorded as completed: who sees that finds them."""
-        job = replace(
-            find_job(self._store.connection, job_id),
-            state=JobState.COMPLETED,
-            finished_at=timestamp(self._now()),
-        )
-        directory = self._settings.spool / "results" / str(job_id)
-        write_results(directory, job, read_folds(self._store.connection, job))
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._n_timers += 1

@@ -50,7 +50,7 @@ class Dispatcher:
     def copy_stragglers(self, now: datetime) -> Iterator[Instruction]:
         """Send what runs far too long to engines that have nothing else to do, a second time."""
         idle = [engine for engine in self._engines if not engine.flights]
-        if not idle:
+        if not idle or not self._policy.copy_stragglers:
             return
         for flight in stragglers(self._engines, self._jobs, self._policy, now):
             job = self._jobs[flight.batch.job_id]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pydantic import JsonValue
 
 from schemas.job import JobSpec
-from schemas.lifecycle import TaskKind
+from schemas.lifecycle import TaskKind, TaskState
 from schemas.settings import Settings
 from schemas.task import (
     FoldBatch,
@@ -19,7 +19,8 @@ from schemas.task import (
     RefitOrder,
     SearchContext,
 )
-from service.stimuli import Batch
+from service.records import find_job
+from service.stimuli import Batch, JobAdmitted, RetryPolicy
 from service.store import Store
 from workers.catalog import Catalog
 
@@ -115,3 +116,27 @@ class Dossiers:
     def forget(self, job_id: int) -> None:
         """Read the job anew next time: its records changed, or it is finished."""
         self._kept.pop(job_id, None)
+
+    def admission(self, job_id: int) -> JobAdmitted:
+        """Say where a job stands, from its records."""
+        spec = self[job_id].spec
+        job = find_job(self._store.connection, job_id)
+        prepare = self._store.single_task(job_id, TaskKind.PREPARE)
+        assert prepare is not None
+        return JobAdmitted(
+            job_id=job_id,
+            state=job.state,
+            priority=job.priority,
+            max_engines=job.max_engines,
+            retry=RetryPolicy(
+                spec.retry.attempts,
+                frozenset(spec.retry.on),
+                spec.retry.backoff,
+                spec.retry.engine_losses,
+            ),
+            timeout=spec.timeout,
+            raise_errors=spec.error_score == "raise",
+            fingerprint=self[job_id].fingerprint,
+            todo=prepare[0] if prepare[1] is TaskState.PENDING else None,
+            n_open=self._store.n_pending_folds(job_id),
+        )

@@ -35,6 +35,8 @@ class Policy:
     proof_seconds : float
         Seconds an engine has to stay alive before dispatch goes on after such a stop; doubles with
         each further one, up to `proof_seconds_max`, until something is finished.
+    copy_stragglers : bool
+        Whether stragglers are tried on idle engines too.
     straggler_factor, straggler_seconds : float
         A batch is a straggler, to be tried on an idle engine too, once it has run for so many times
         what its folds may cost by their peers, and for so many seconds at least.
@@ -59,6 +61,7 @@ class Policy:
     crash_losses: int = 3
     proof_seconds: float = 5.0
     proof_seconds_max: float = 60.0
+    copy_stragglers: bool = True
     straggler_factor: float = 3.0
     straggler_seconds: float = 2.0
     straggler_siblings: int = 2

@@ -40,7 +40,7 @@ def new_scheduler(tmp_path: Path) -> Iterator[Callable[..., Scheduler]]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
     """A running scheduler whose operator lists `Troublesome`; shared by the module's tests.
 
-    Its engines may use 1 GiB of memory each.
+    Its engines may use 1 GiB of memory each, and a fold that stalls is not tried elsewhere.
     """
     path = os.environ.get("PYTHONPATH")
     here = str(Path(__file__).parent)
@@ -48,6 +48,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
         patch.setenv("PYTHONPATH", here if path is None else here + os.pathsep + path)
         listed = json.dumps({"Troublesome": "troublesome.Troublesome"})
         directory = tmp_path_factory.mktemp("service")
-        settings = {"catalog__estimators": listed, "engine_memory": "1GiB"}
+        settings = {
+            "catalog__estimators": listed,
+            "engine_memory": "1GiB",
+            "copy_stragglers": "false",
+        }
         with Scheduler(directory, **settings) as scheduler:
             yield scheduler
