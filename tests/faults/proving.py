@@ -79,13 +79,13 @@ def proving_ground(directory: Path, engines: int = 2) -> Iterator["Ground"]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    processes = _processes(cluster)
     try:
         yield Ground(directory, cluster, context)
     finally:
+        processes = _processes(cluster)
         with contextlib.suppress(Exception):
             cluster.stop_cluster_sync()
-        for process in [*processes, *_processes(cluster)]:
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
@@ -97,7 +97,8 @@ def _processes(cluster: ipp.Cluster) -> list[psutil.Process]:
     found = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found.append(psutil.Process(pid))
+            process = psutil.Process(pid)
+            found += [*process.children(recursive=True), process]
     return found
 
 

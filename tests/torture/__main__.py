@@ -6,6 +6,7 @@ unless it is named with --again.
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ _PARTS = ("points", "kills", "engines", "copies", "submitters", "soak", "stories
 def main() -> int:
     """Run the parts; 1 if anything did not hold."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs is ended on the way out
     import table
     from state import State, say
 
