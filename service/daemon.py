@@ -230,16 +230,14 @@ class Daemon:
 
     def _collect(self) -> None:
         """Ask the engines that were found again for what they had in hand."""
-        by_engine: dict[int, list[Batch]] = {}
+        by_engine: dict[int, dict[int, str]] = {}
         for batch in self._in_flight.values():
-            by_engine.setdefault(batch.engine_id, []).append(batch)
+            if batch.job_id in self._core.jobs:
+                key = self._dossiers[batch.job_id].context.key
+                by_engine.setdefault(batch.engine_id, {})[batch.batch_id] = key
         for engine_id, batches in by_engine.items():
             failpoint("daemon.collect.before")
-            self._engines.collect(
-                engine_id,
-                str((self._settings.spool / "cache").absolute()),
-                [batch.batch_id for batch in batches],
-            )
+            self._engines.collect(engine_id, batches)
 
     def _facts(self) -> Iterator[Stimulus]:
         """Wait for the next fact, a short while at most, and take in all that are there."""

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -492,7 +492,7 @@ class Engines:
         else:
             self._tell(Returned(batch_id, outcome))
 
-    def collect(self, engine_id: int, source: str, batch_ids: Sequence[int]) -> None:
+    def collect(self, engine_id: int, batches: Mapping[int, str]) -> None:
         """Ask an engine for the outcomes of batches that an earlier scheduler sent there.
 
         It answers when it is done with them: with their outcomes, or, for those that never reached
@@ -500,16 +500,16 @@ class Engines:
 
         Parameters
         ----------
-        source : str
-            Whose batches: see `workers.orders.report_kept`.
+        batches : dict of int to str
+            See `workers.orders.report_kept`.
         """
         view = self._view(engine_id)
         if view is None:
             self._lose(engine_id, "its process died")
             return
-        result = view.apply_async(report_kept, source, tuple(batch_ids))
+        result = view.apply_async(report_kept, dict(batches))
         self._waiting.add(result)
-        result.add_done_callback(lambda _: self._collected(engine_id, batch_ids, result))
+        result.add_done_callback(lambda _: self._collected(engine_id, tuple(batches), result))
 
     def _collected(self, engine_id: int, batch_ids: Sequence[int], result: ipp.AsyncResult) -> None:
         self._waiting.discard(result)

@@ -435,8 +435,10 @@ class Scheduler:
             job.learn(tasks, report, self.policy)
         for result in report.results:
             attempt_id = result.attempt_id
-            if (task := tasks.pop(attempt_id, None)) is None:
+            task = tasks.get(attempt_id)
+            if task is None or task.task_id != result.task_id:
                 continue  # its attempt was closed already
+            del tasks[attempt_id]
             if result.error is None:
                 end: End = outcomes.done(job, task, attempt_id, result)
             elif result.timed_out:

@@ -7,7 +7,7 @@ neither the scheduler, that only names the function, nor every engine has to spe
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from schemas.problems import InvalidJob
@@ -29,31 +29,34 @@ Outcome = BatchReport | Prepared | Refitted | TaskFailure
 #: sent at once.
 _KEPT = 8
 
-#: By spool (its cache directory) and batch.
+#: By search (the key of its context) and batch. A number alone would not do: two spools may share
+#: an engine, and records put back from a copy give the same numbers again.
 _kept: "OrderedDict[tuple[str, int], Outcome]" = OrderedDict()
 
 
 def carry_out(order: Order) -> Outcome:
     """Do what the order says; every failure of the work itself is an answer, not an exception."""
     outcome = _carry_out(order)
-    _kept[order.context.cache, order.batch_id] = outcome
+    _kept[order.context.key, order.batch_id] = outcome
     if len(_kept) > _KEPT:
         _kept.popitem(last=False)
     return outcome
 
 
-def report_kept(source: str, batch_ids: Sequence[int]) -> dict[int, Outcome]:
+def report_kept(batches: Mapping[int, str]) -> dict[int, Outcome]:
     """Return the outcomes of those of the batches that this engine carried out.
 
     An engine does one thing after the other, so when it answers it has nothing of them in hand.
 
     Parameters
     ----------
-    source : str
-        The cache directory that the orders named: two spools may share an engine.
+    batches : dict of int to str
+        Numbers of batches, each with the key of its search's context.
     """
     return {
-        batch_id: _kept[source, batch_id] for batch_id in batch_ids if (source, batch_id) in _kept
+        batch_id: _kept[key, batch_id]
+        for batch_id, key in batches.items()
+        if (key, batch_id) in _kept
     }
 
 
