@@ -229,7 +229,7 @@ class Intake:
         path = self._spool / "incoming" / name
         shown = _printable(name)
         try:
-            data = jobfile.read_job_file(path)
+            data = jobfile.read_job_file(path, self._settings.limits.file_bytes)
             admission = self._admit(data, shown)
         except InvalidJob as invalid:
             return self._refused(path, shown, invalid.problems)

@@ -47,13 +47,28 @@ def serve(
     daemon.serve(settings, until_idle=until_idle)
 
 
+def _plain_name(name: str | None) -> str | None:
+    """Refuse what would not be a job file in `incoming/`: a path, or a name that is passed over."""
+    from service.layout import is_meant
+
+    if name is not None and ("/" in name or not is_meant(name)):
+        raise typer.BadParameter(
+            f"{name!r} is not the name of a job file: no '/', no leading '.', none of the endings"
+            " of unfinished files (.tmp, .part, ~)."
+        )
+    return name
+
+
 def run(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The job file.")],
     spool: Spool = None,
     engines: Engines = None,
     name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Submit under another name.")
+        str | None,
+        typer.Option(
+            "--as", metavar="NAME", help="Submit under another name.", callback=_plain_name
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -96,7 +111,12 @@ def submit(
     spool: Spool = None,
     name: Annotated[
         str | None,
-        typer.Option("--as", metavar="NAME", help="Submit under another name: a job of its own."),
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Submit under another name: a job of its own.",
+            callback=_plain_name,
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow until the jobs have ended.")] = False,
     as_json: AsJson = False,

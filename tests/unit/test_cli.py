@@ -567,6 +567,10 @@ class TestSubmitting:
         assert "serch" in result.stderr
         assert not (spool / "incoming").exists()
         assert foldq("submit", good, good, "--as", "x").exit_code == 2
+        for name in ("../x", "a/b.json", ".hidden", "x.tmp"):
+            result = foldq("submit", good, "--as", name)
+            assert result.exit_code == 2
+            assert "not the name of a job file" in " ".join(result.stderr.split())
 
     def test_the_same_file_again(self, spool, good, records):
         import hashlib
