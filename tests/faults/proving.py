@@ -202,8 +202,19 @@ class Play:
 
     # --- running -----------------------------------------------------------------------------
 
-    def run(self, points: Mapping[str, int] | None = None, **settings: Any) -> str | None:
+    def run(
+        self,
+        points: Mapping[str, int] | None = None,
+        *,
+        within: float = ENDED_WITHIN,
+        **settings: Any,
+    ) -> str | None:
         """Run a scheduler until nothing is left to do, or to the first of the points.
+
+        Parameters
+        ----------
+        within : float
+            Seconds that this may take.
 
         Returns
         -------
@@ -215,7 +226,7 @@ class Play:
         process = self.ground.start(
             self.directory, points, is_local=self.workload.is_local, **settings
         )
-        self._await(process)
+        self._await(process, within)
         self._note_first_dispatch(started)
         if process.exitcode == failpoints.EXIT_CODE:
             name = self.hits()[-1]
@@ -266,13 +277,13 @@ class Play:
             if sent is not None:
                 self.first_dispatches.append(sent - started)
 
-    def _await(self, process: ForkServerProcess) -> None:
-        deadline = time.monotonic() + ENDED_WITHIN
+    def _await(self, process: ForkServerProcess, within: float) -> None:
+        deadline = time.monotonic() + within
         while process.is_alive():
             if time.monotonic() > deadline:
                 process.kill()
                 process.join()
-                raise Stuck(f"{self}: still running after {ENDED_WITHIN:g} s\n{self.tail()}")
+                raise Stuck(f"{self}: still running after {within:g} s\n{self.tail()}")
             if not self._asked and self._is_running():
                 self._asked = True
                 self.workload.ask(self._phase, self.spool)
