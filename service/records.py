@@ -59,10 +59,21 @@ def open_records(database: Path) -> Iterator[sqlite3.Connection]:
     uri = f"file:{quote(str(database.absolute()))}?mode=ro"
     with faults_named(database), closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as records:
         records.row_factory = sqlite3.Row
-        if not records.execute("SELECT 1 FROM sqlite_master WHERE name = 'event'").fetchone():
+        if not _has_tables(records):
             raise NoRecords(database)
         _refuse_newer(records, database)
         yield records
+
+
+def _has_tables(records: sqlite3.Connection) -> bool:
+    made = "SELECT 1 FROM sqlite_master WHERE name = 'event'"
+    try:
+        return records.execute(made).fetchone() is not None
+    except sqlite3.OperationalError as error:
+        # Its scheduler was killed as it made the file, before the file could be read beside it.
+        if error.sqlite_errorname == "SQLITE_READONLY_ROLLBACK":
+            return False
+        raise
 
 
 def _refuse_newer(records: sqlite3.Connection, database: Path) -> None:

@@ -132,7 +132,13 @@ def differences(found: Any, expected: Any, where: str = "") -> list[str]:
 def _has_tables(play: Play) -> bool:
     if not (play.spool / "foldq.db").exists():
         return False
-    return bool(play.query("SELECT 1 FROM sqlite_master WHERE name = 'event'"))
+    try:
+        return bool(play.query("SELECT 1 FROM sqlite_master WHERE name = 'event'"))
+    except sqlite3.OperationalError as error:
+        # The scheduler died as it made the file: only the next one can undo that half.
+        if error.sqlite_errorname == "SQLITE_READONLY_ROLLBACK":
+            return False
+        raise
 
 
 def points_of(reference: Undisturbed, which: Callable[[int], int]) -> list[dict[str, int]]:

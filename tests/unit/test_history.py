@@ -1,5 +1,7 @@
 """Questions about jobs, answered from a made-up past."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -175,6 +177,21 @@ class TestRecords:
         Fabricated(place).job()
         with open_records(place / "foldq.db") as records:
             assert find_job(records, 1).id == 1
+
+    def test_a_scheduler_killed_as_it_made_the_records_left_none(self, tmp_path):
+        die = (
+            "import os, sqlite3, sys\n"
+            "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+            "db.execute('PRAGMA cache_size = 1')\n"
+            "db.execute('CREATE TABLE half (made)')\n"
+            "db.execute('BEGIN')\n"
+            "db.executemany('INSERT INTO half VALUES (?)', [(bytes(5000),)] * 100)\n"
+            "os._exit(137)\n"
+        )
+        subprocess.run([sys.executable, "-c", die, tmp_path / "foldq.db"], check=False)
+        assert (tmp_path / "foldq.db-journal").exists()
+        with pytest.raises(NoRecords), open_records(tmp_path / "foldq.db"):
+            pass
 
     def test_no_records_yet(self, tmp_path):
         with pytest.raises(NoRecords), open_records(tmp_path / "foldq.db"):
