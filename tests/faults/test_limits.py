@@ -1,5 +1,10 @@
 """Fits that run away: in time, in memory, or taking their engine with them."""
 
+import json
+import subprocess
+import sys
+
+from cluster import ROOT
 from troublesome import Troublesome
 
 #: Far more support vectors than it should have: libsvm works on it for minutes, in C.
@@ -66,3 +71,26 @@ def test_a_poison_task_tells_signal_and_host_and_the_others_of_its_batch_are_don
         "SELECT n_engines_lost FROM task WHERE job_id = ? AND state = 'done'", job["id"]
     )
     assert {task["n_engines_lost"] for task in done} == {0}
+
+
+def test_engines_that_keep_dying_stop_the_dispatch_with_a_reason_until_they_live_again(service):
+    deadly = search("kill", retry={"engine_losses": 50})
+    deadly["search"] = {"space": {"trouble": ["kill"], "level": [0, 1, 2]}}
+    service.drop(deadly, "deadly.json")
+    service.wait_until(lambda: "keep dying" in str(trouble(service)), "dispatch has stopped")
+    n_sent = service.query("SELECT count(*) AS n FROM attempt")[0]["n"]
+    foldq(service, "cancel", str(service.job("deadly")["id"]))
+    service.wait("deadly", state="cancelled")
+    assert service.query("SELECT count(*) AS n FROM attempt")[0]["n"] == n_sent
+    service.drop(search("none"), "lively.json")
+    assert service.wait("lively")["n_failed"] == 0
+    assert trouble(service) is None
+
+
+def trouble(service) -> object:
+    return json.loads(foldq(service, "status", "--json"))["scheduler"]["trouble"]
+
+
+def foldq(service, *arguments: str) -> str:
+    command = [sys.executable, "-m", "service.cli", "--spool", str(service.spool), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
