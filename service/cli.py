@@ -71,8 +71,10 @@ class Commands(TyperGroup):
         except StoppedWaiting as stopped:
             stop(ExitCode.FAILED, str(stopped), stopped.next_step)
         except OSError as error:
-            place = f": {error.filename}" if error.filename else ""
-            stop(ExitCode.USAGE, f"{error.strerror or error}{place}.")
+            from service.troubles import reason
+
+            said = reason(error)
+            stop(ExitCode.USAGE, f"{said[:1].upper()}{said[1:]}.")
         except Exception as error:
             _explain(error)
             raise

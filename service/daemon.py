@@ -222,7 +222,8 @@ class Daemon:
             batches = self._store.read(partial(open_batches, engine_id=engine_id, budget=budget))
             self._in_flight.update({batch.batch_id: batch for batch in batches})
             rejoined.append(EngineRejoined(engine_id, batches))
-            log.info("engine %d is still there, with %d batches", engine_id, len(batches))
+            n_tasks = sum(len(batch.tasks) for batch in batches)
+            log.info("engine %d is still there; tasks it has in hand: %d", engine_id, n_tasks)
         self._turn(rejoined)
         failpoint("daemon.rejoined")
         self._engines.start()
@@ -282,9 +283,8 @@ class Daemon:
         StoppedWaiting
             At the second signal to stop.
         """
-        if because is not None and self._stop_signals:
-            because += " To stop without recording, ask once more"
-        self._troubles.report("records", because)
+        hint = " To stop without recording, ask once more" if self._stop_signals else ""
+        self._troubles.report("records", because and because + hint)
         deadline = time.monotonic() + RECORDS_RETRY
         while because is not None and time.monotonic() < deadline:
             if self._stop_signals > 1:

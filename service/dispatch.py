@@ -73,8 +73,8 @@ class Dispatcher:
             job.twins.pair(task.task_id, (first, flight), (second, copy))
         yield Note(
             "straggler copied",
-            f"{len(originals)} folds on engine {flight.batch.engine_id} take far longer than their"
-            f" peers: sent to engine {engine.engine_id} too, the first result counts",
+            f"far slower than their peers on engine {flight.batch.engine_id}, sent to engine"
+            f" {engine.engine_id} too (folds: {len(originals)}); the first result counts",
             job_id=job.job_id,
             engine_id=engine.engine_id,
         )

@@ -139,6 +139,7 @@ class Engines:
         self._stopping = False
         self._replacing = False
         self._next_care = 0.0
+        self._last_care = 0.0
         self._hub_heard = 0.0
         # What takes time (starting, connecting) is done one after the other, beside the loop.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
@@ -212,6 +213,13 @@ class Engines:
                 )
                 for _ in range(self._settings.engines - len(running)):
                     self._cluster.start_engine()
+                if len(running) > self._settings.engines:
+                    log.info(
+                        "%d engines are still there, more than the %d asked for: they stay,"
+                        " and those that die are not replaced",
+                        len(running),
+                        self._settings.engines,
+                    )
         except Exception as error:
             self._failed_to_start(error)
 
@@ -231,7 +239,7 @@ class Engines:
 
     def _await_connection_file(self, cluster: LocalCluster) -> None:
         deadline = time.monotonic() + _CONTROLLER_PATIENCE
-        while not cluster.connection_file.exists():
+        while not cluster.is_reachable:
             if self._stopping:
                 return
             if time.monotonic() > deadline:
@@ -261,6 +269,8 @@ class Engines:
 
     def _start_one(self) -> None:
         if self._cluster is not None and self._client is not None and not self._stopping:
+            if self._cluster.n_engines >= self._settings.engines:
+                return  # the last scheduler had more of them
             try:
                 self._cluster.start_engine()
             except OSError as error:
@@ -298,6 +308,12 @@ class Engines:
 
     def _take_care(self, now: float) -> None:
         patience = self._settings.controller_timeout
+        slept = now - self._last_care > patience / 2
+        self._last_care = now
+        if slept:  # the silence was this process's own: it was stopped, or its machine suspended
+            self._hub_heard = now
+            if self._cluster is not None:
+                self._cluster.excuse()
         if now - self._hub_heard > patience:
             self._lose_cluster(f"the controller did not answer for {patience:g} s")
         elif self._cluster is not None:

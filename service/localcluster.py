@@ -128,6 +128,24 @@ class LocalCluster:
         return max(patience, _START_PATIENCE) if self._n_asked > 0 else patience
 
     @property
+    def n_engines(self) -> int:
+        """Engines that run or were asked for."""
+        return self._n_asked + sum(role == "engine" for role in self.roles.values())
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the controller has written down how to reach it, to the end."""
+        try:
+            json.loads(self.connection_file.read_bytes())
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def excuse(self) -> None:
+        """Let the silence until now not count: nobody listened."""
+        self._last_heard = max(self._last_heard, time.monotonic())
+
+    @property
     def silent_for(self) -> float:
         """Seconds since the fork server said anything."""
         return time.monotonic() - self._last_heard
@@ -148,7 +166,11 @@ class LocalCluster:
             if hello["key"] == self._key and "controller" in self.roles.values():
                 self._cluster_id = hello["cluster"]
                 return True
-            log.info("the cluster that still runs does not fit: it is ended")
+            if hello["key"] != self._key:
+                log.warning(
+                    "the engines that still run were started by another version of foldq or Python,"
+                    " or with other settings (heartbeat, engine_memory, cluster): they are ended"
+                )
         self._abandon()
         return False
 
@@ -287,7 +309,7 @@ class LocalCluster:
         parts = (
             *(schemas.__version__, platform.python_version(), sys.executable),
             *(settings.heartbeat, settings.cluster.listen, settings.cluster.uses_curve),
-            *(settings.engines, self.engine_memory),
+            self.engine_memory,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 

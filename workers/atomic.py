@@ -97,10 +97,15 @@ def create(path: Path) -> Iterator[BinaryIO]:
         When there is something at `path` already.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_FILE)
-    with os.fdopen(descriptor, "w+b") as file:
-        yield file
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        if error.filename is None:  # a write does not know where it goes
+            error.filename = str(path.parent)
+        raise
 
 
 def sync_directory(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pandas as pd
 from searches import N_FOLDS, SEARCH, check_records, scores
@@ -56,6 +57,36 @@ def test_a_search_goes_on_after_kill_9_at_three_points_and_no_fold_is_computed_t
     assert job["best_index"] == undisturbed["best_index"]
     scheduler.stop()
     assert scheduler.processes() == []
+
+
+def test_started_with_fewer_engines_it_keeps_those_there_are_and_what_they_do(new_scheduler):
+    scheduler = new_scheduler()
+    scheduler.start()
+    engines = scheduler.wait_for_engines()
+    scheduler.drop(SEARCH, "killed.json")
+    scheduler.wait_until(lambda: n_done(scheduler) > 20, "some folds")
+    scheduler.kill()
+    scheduler.engines = 1
+    scheduler.start()
+    os.kill(engines[0], signal.SIGKILL)
+    job = scheduler.wait("killed")
+    check_records(scheduler, job["id"])
+    assert scheduler.engine_pids() == [engines[1]], "the one too many was not replaced"
+
+
+def test_a_scheduler_that_was_stopped_for_a_while_blames_nobody(new_scheduler):
+    scheduler = new_scheduler(controller_timeout="2s")
+    scheduler.start()
+    engines = scheduler.wait_for_engines()
+    scheduler.drop(SEARCH, "killed.json")
+    scheduler.wait_until(lambda: n_done(scheduler) > 20, "some folds")
+    os.kill(scheduler.pid, signal.SIGSTOP)
+    time.sleep(6)  # longer than any silence that it takes from others
+    os.kill(scheduler.pid, signal.SIGCONT)
+    job = scheduler.wait("killed")
+    check_records(scheduler, job["id"])
+    assert scheduler.engine_pids() == engines
+    assert scheduler.query("SELECT id FROM attempt WHERE outcome = 'engine_lost'") == []
 
 
 def test_an_engine_that_died_with_its_scheduler_is_replaced_and_its_folds_done_again(

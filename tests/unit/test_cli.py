@@ -248,7 +248,7 @@ class TestLooking:
         assert foldq("results", 1, "-o", tmp_path / "x.odt").exit_code == 2
         result = foldq("results", 1, "-o", "/nowhere/x.csv")
         assert result.exit_code == 2
-        assert "No such file or directory: /nowhere/x.csv" in result.stderr
+        assert "No such file or directory (/nowhere/x.csv)" in result.stderr
 
     def test_history(self, searches):
         read = document(foldq("history", "--json", "--tag", "course", "--min-score", "0.9"))
