@@ -22,9 +22,9 @@ setup: $(READY)  ## make .venv with foldq in it: .venv/bin/foldq
 demo: $(READY)  ## two real searches on two local engines, from dropped file to saved model
 	@$(BIN)/python examples/demo.py
 
-# Two at a time: much of a test with engines is waiting. Modules stay whole, for their fixtures.
+# Three at a time: much of a test with engines is waiting. Modules stay whole, for their fixtures.
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadscope
+	@$(BIN)/python -m pytest -n 3 --dist loadscope
 
 torture: $(READY)  ## tests against faults, by the thousand: ARGS="--only kills --kills 50"
 	@$(BIN)/python -m tests.torture $(ARGS)

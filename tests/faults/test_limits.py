@@ -76,6 +76,7 @@ def test_a_poison_task_tells_signal_and_host_and_the_others_of_its_batch_are_don
 def test_engines_that_keep_dying_stop_the_dispatch_with_a_reason_until_they_live_again(service):
     deadly = search("kill", retry={"engine_losses": 50})
     deadly["search"] = {"space": {"trouble": ["kill"], "level": [0, 1, 2]}}
+    service.wait_until(lambda: trouble(service) is None, "what the other tests did is over")
     service.drop(deadly, "deadly.json")
     service.wait_until(lambda: "keep dying" in str(trouble(service)), "dispatch has stopped")
     n_sent = service.query("SELECT count(*) AS n FROM attempt")[0]["n"]
@@ -84,7 +85,7 @@ def test_engines_that_keep_dying_stop_the_dispatch_with_a_reason_until_they_live
     assert service.query("SELECT count(*) AS n FROM attempt")[0]["n"] == n_sent
     service.drop(search("none"), "lively.json")
     assert service.wait("lively")["n_failed"] == 0
-    assert trouble(service) is None
+    service.wait_until(lambda: trouble(service) is None, "nothing troubles it any more")
 
 
 def trouble(service) -> object:
