@@ -318,7 +318,6 @@ class Engines:
             self._lose_cluster(f"the controller did not answer for {patience:g} s")
         elif self._cluster is not None:
             self._cluster.ping()
-            patience = self._cluster.patience
             if self._cluster.silent_for > patience:
                 self._lose_cluster(f"the engines' parent process was silent for {patience:g} s")
                 return
@@ -424,7 +423,7 @@ class Engines:
             pid = self._pids.pop(engine_id, None)
         if pid is not None and self._cluster is not None:
             # It may be frozen only: it must not wake up beside its successor.
-            self._cluster.signal(pid, signal.SIGKILL)
+            self._cluster.give_up(pid)
         self._tell(Gone(engine_id, because, blameless))
 
     # --- the loss of everything ------------------------------------------------------------

@@ -122,12 +122,6 @@ class LocalCluster:
         return self._n_asked + len(self.starting)
 
     @property
-    def patience(self) -> float:
-        """Seconds that the fork server may say nothing: more while it warms up for an engine."""
-        patience = self._settings.controller_timeout
-        return max(patience, _START_PATIENCE) if self._n_asked > 0 else patience
-
-    @property
     def n_engines(self) -> int:
         """Engines that run or were asked for."""
         return self._n_asked + sum(role == "engine" for role in self.roles.values())
@@ -362,6 +356,11 @@ class LocalCluster:
             if self._connection is None:
                 raise ConnectionError("the cluster's parent process is gone")
             self._connection.sendall(json.dumps(request).encode() + b"\n")
+
+    def give_up(self, pid: int) -> None:
+        """End an engine that is lost, and count it no more: it may be frozen."""
+        self.roles.pop(pid, None)
+        self.signal(pid, signal.SIGKILL)
 
     def ping(self) -> None:
         """Ask for a sign of life; see `silent_for`."""
