@@ -12,27 +12,8 @@ from schemas.settings import Settings
 from service import spool
 from service.layout import DIRECTORIES
 from service.spool import Admitted, AlreadyWaiting, Intake, Refused
-from service.store import Store
 
 GOOD = b'{"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1, 2]}}}'
-
-
-@pytest.fixture
-def place(tmp_path):
-    spool.make_directories(tmp_path / "spool")
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def store(place):
-    store = Store(place / "foldq.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def intake(place, store):
-    return Intake(Settings.load(place), store)
 
 
 def take_all(intake, now=0.0):

@@ -11,32 +11,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from schemas.settings import Settings
 from service import control, spool
 from service.layout import SpoolUnusable, check_writable
 from service.logs import start_logging
-from service.spool import Admitted, Intake, Refused
-from service.store import Store
+from service.spool import Admitted, Refused
 
 GOOD = b'{"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1, 2]}}}'
-
-
-@pytest.fixture
-def place(tmp_path):
-    spool.make_directories(tmp_path / "spool")
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def store(place):
-    store = Store(place / "foldq.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def intake(place, store):
-    return Intake(Settings.load(place), store)
 
 
 def names(directory):
