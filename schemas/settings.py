@@ -90,6 +90,30 @@ class Limits(_Section):
     )
 
 
+class ShortcutSettings(_Section):
+    """`[shortcuts]`: what engines leave out because an earlier fold did it. No number changes."""
+
+    data: bool = Field(
+        default=True, description="Keep the parts of a split between the folds of a search."
+    )
+    checks: bool = Field(
+        default=True,
+        description="Check parameters once for a candidate, finiteness once for a data set.",
+    )
+    prefixes: bool = Field(
+        default=True,
+        description="Fit the first steps of a pipeline once for all candidates that share them.",
+    )
+    forests: bool = Field(
+        default=True,
+        description="Grow one forest through candidates that differ only in their number of trees.",
+    )
+    memory: Annotated[ByteSize, Field(ge=0)] = Field(
+        default=ByteSize(256 << 20),
+        description="Most memory of one engine for all this, such as '1GiB'.",
+    )
+
+
 class ClusterSettings(_Section):
     """Where engines come from. Empty: local engines of the scheduler's own."""
 
@@ -202,6 +226,7 @@ class Settings(BaseSettings):
         description="Try a fold that runs far longer than its peers on an idle engine too; the "
         "first result counts.",
     )
+    shortcuts: ShortcutSettings = ShortcutSettings()
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="SQLite's care for power cuts."
     )

@@ -13,6 +13,31 @@ from pydantic import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """What an engine may leave out because an earlier fold did it; none changes a number.
+
+    Attributes
+    ----------
+    data : bool
+        Keep the training and test parts of a split between folds.
+    checks : bool
+        Check parameters once for a candidate, and that data are finite once for a data set.
+    prefixes : bool
+        Fit the steps at the head of a pipeline once for the candidates that share them.
+    forests : bool
+        Grow one ensemble through the sizes that are asked for.
+    memory : int
+        Bytes one engine may keep for all this.
+    """
+
+    data: bool = True
+    checks: bool = True
+    prefixes: bool = True
+    forests: bool = True
+    memory: int = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class SearchContext:
     """What all folds of one job share. An engine keeps it built, under `key`.
 
@@ -33,6 +58,7 @@ class SearchContext:
         The prepared data set: the directory below `cache`. None before it is prepared.
     splits : str or None
         The materialised splits: the file's stem below the data set's directory.
+    shortcuts : Shortcuts
     """
 
     key: str
@@ -43,6 +69,7 @@ class SearchContext:
     data_roots: tuple[str, ...]
     fingerprint: str | None = None
     splits: str | None = None
+    shortcuts: Shortcuts = Shortcuts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +123,9 @@ class FoldResult:
         fit; `train_scores` is empty unless the job asks for it.
     fit_time, score_time : float
         Seconds, measured as `cross_validate` does.
+    spared_time : float
+        Seconds of the fit that were not spent, because an earlier fold of the engine had done that
+        part: what it took then. A fit of its own would have taken `fit_time + spared_time`.
     error : str or None
         Traceback of the fit (or, with `error_score: raise`, of the scorer).
     error_types : tuple of str
@@ -112,6 +142,7 @@ class FoldResult:
     train_scores: Mapping[str, float] = field(default_factory=dict)
     fit_time: float = 0.0
     score_time: float = 0.0
+    spared_time: float = 0.0
     error: str | None = None
     error_types: tuple[str, ...] = ()
     timed_out: bool = False

@@ -18,6 +18,7 @@ from schemas.task import (
     PrepareOrder,
     RefitOrder,
     SearchContext,
+    Shortcuts,
 )
 from service.records import find_job
 from service.stimuli import Batch, JobAdmitted, RetryPolicy
@@ -54,6 +55,7 @@ class Dossier:
             data_roots=tuple(str(root.absolute()) for root in self.settings.all_data_roots),
             fingerprint=self.prepared.fingerprint if self.prepared else None,
             splits=self.prepared.splits if self.prepared else None,
+            shortcuts=Shortcuts(**self.settings.shortcuts.model_dump()),
         )
         text = json.dumps(asdict(context), sort_keys=True)
         return replace(context, key=hashlib.sha256(text.encode()).hexdigest())

@@ -213,3 +213,9 @@ def m001_tables(db: sqlite_utils.Database) -> None:
 def m002_engine_identity(db: sqlite_utils.Database) -> None:
     """Add how a later scheduler knows an engine again: ipyparallel's own unique name of it."""
     db.execute("ALTER TABLE engine ADD COLUMN identity TEXT")
+
+
+@migrations()
+def m003_spared_time(db: sqlite_utils.Database) -> None:
+    """Add what a fold's fit was spared, because an earlier fold had done that part."""
+    db.execute("ALTER TABLE task ADD COLUMN spared_time REAL")  # seconds

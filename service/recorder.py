@@ -76,8 +76,8 @@ class Recorder:
         self._close_attempts(orders, at)
         self.connection.executemany(
             "UPDATE task SET state = ?, reason = ?, n_attempts = ?, n_engines_lost = ?,"
-            " test_scores = ?, train_scores = ?, fit_time = ?, score_time = ?, error = ?,"
-            " warnings = ?, finished_at = ? WHERE id = ?",
+            " test_scores = ?, train_scores = ?, fit_time = ?, score_time = ?, spared_time = ?,"
+            " error = ?, warnings = ?, finished_at = ? WHERE id = ?",
             (_ended_row(order, at) for order in orders),
         )
         progress: dict[int, list[float]] = {}
@@ -224,7 +224,7 @@ def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
     if result is None:
         return (
             order.state, order.reason, order.n_attempts, order.n_engines_lost,
-            None, None, None, None, order.error, None, at, order.task_id,
+            None, None, None, None, None, order.error, None, at, order.task_id,
         )  # fmt: skip
     return (
         order.state,
@@ -235,6 +235,7 @@ def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
         _scores(result.train_scores) if result.train_scores else None,
         result.fit_time,
         result.score_time,
+        result.spared_time or None,
         order.error,
         json.dumps(result.warnings) if result.warnings else None,
         at,

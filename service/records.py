@@ -19,7 +19,7 @@ from schemas.lifecycle import JobState
 from service.recordfaults import NewerDatabase, faults_named
 
 #: The names of `service.migrations.migrations`: importing those would take half a second.
-KNOWN_MIGRATIONS = frozenset({"m001_tables", "m002_engine_identity"})
+KNOWN_MIGRATIONS = frozenset({"m001_tables", "m002_engine_identity", "m003_spared_time"})
 
 
 class NoRecords(Exception):

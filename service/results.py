@@ -42,8 +42,9 @@ class Folds:
     failed : ndarray of bool, shape (n_candidates, n_splits)
         Whether it finished by failing; its scores are then the job's `error_score`.
     fit_time, score_time : ndarray of float, shape (n_candidates, n_splits)
-        Seconds. As in scikit-learn, a failed fold has a `score_time` of 0; its `fit_time` is 0
-        too when it is not known (the fold took its engine down).
+        Seconds; of the fit what it would have taken by itself, with what it was spared. As in
+        scikit-learn, a failed fold has a `score_time` of 0; its `fit_time` is 0 too when it is not
+        known (the fold took its engine down).
     test_scores, train_scores : dict of metric name to ndarray, shape (n_candidates, n_splits)
         `train_scores` is empty unless the job asks for them.
     iteration, n_resources : ndarray of int, shape (n_candidates,), or None
@@ -88,8 +89,8 @@ def read_folds(records: sqlite3.Connection, job: Job | int) -> Folds:
         (job.id,),
     ).fetchall()
     tasks = records.execute(
-        "SELECT candidate_id, split, state = 'failed', fit_time, score_time, test_scores,"
-        " train_scores FROM task"
+        "SELECT candidate_id, split, state = 'failed', fit_time + coalesce(spared_time, 0),"
+        " score_time, test_scores, train_scores FROM task"
         " WHERE job_id = ? AND kind = 'fold' AND state IN ('done', 'failed')",
         (job.id,),
     ).fetchall()

@@ -359,8 +359,8 @@ class Store:
             ]
             db.executemany(
                 "INSERT INTO task (job_id, kind, candidate_id, split, state, origin_task_id,"
-                " test_scores, train_scores, fit_time, score_time, warnings, finished_at)"
-                " VALUES (?, 'fold', ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                " test_scores, train_scores, fit_time, score_time, spared_time, warnings,"
+                " finished_at) VALUES (?, 'fold', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
                 f" CASE WHEN ?4 = 'done' THEN '{at}' END)",
                 folds,
             )
@@ -390,7 +390,7 @@ class Store:
         rows = self.connection.execute(
             "SELECT candidate.content_key, task.split, 'done',"
             " coalesce(task.origin_task_id, task.id), task.test_scores, task.train_scores,"
-            " task.fit_time, task.score_time, task.warnings"
+            " task.fit_time, task.score_time, task.spared_time, task.warnings"
             " FROM candidate JOIN task ON task.candidate_id = candidate.id"
             f" WHERE candidate.content_key IN ({', '.join('?' * len(keys))})"
             " AND task.job_id = candidate.job_id AND task.state = 'done' ORDER BY task.id",
@@ -634,7 +634,7 @@ class Store:
 
 
 #: State, origin and result of a fold that is to be computed.
-_UNKNOWN = ("pending", None, None, None, None, None, None)
+_UNKNOWN = ("pending", *[None] * 7)
 
 _FOLD_TASKS = (
     "SELECT task.id, candidate.params, task.split, candidate.n_resources, task.n_attempts,"

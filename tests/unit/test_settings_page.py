@@ -4,11 +4,22 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from schemas.settings import CatalogSettings, ClusterSettings, Limits, Settings
+from schemas.settings import (
+    CatalogSettings,
+    ClusterSettings,
+    Limits,
+    Settings,
+    ShortcutSettings,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
 
-SECTIONS = {"catalog": CatalogSettings, "limits": Limits, "cluster": ClusterSettings}
+SECTIONS = {
+    "catalog": CatalogSettings,
+    "limits": Limits,
+    "cluster": ClusterSettings,
+    "shortcuts": ShortcutSettings,
+}
 
 
 def rows(model: type[BaseModel]) -> list[str]:
