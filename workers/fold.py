@@ -13,19 +13,22 @@ from dataclasses import replace
 from numbers import Number
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.metaestimators import _safe_split
 
 from schemas.task import BatchReport, FoldBatch, FoldResult, FoldTask
 from workers.cache import DataMissing
+from workers.fitting import fit, fit_plainly
+from workers.kept import kept
 from workers.limits import FoldTimeout, limit_threads, time_limit
 from workers.search import Search, opened
 
 #: Distinct warnings kept of one fold, and characters kept of each.
 MAX_WARNINGS = 3
 MAX_WARNING_LENGTH = 300
+
+
+class _ScorerFailed(Exception):
+    """One of several scorers failed in a fold with shortcuts."""
 
 
 def run_batch(batch: FoldBatch) -> BatchReport:
@@ -67,7 +70,7 @@ def _run_fold(search: Search, task: FoldTask) -> FoldResult:
     with warnings.catch_warnings(record=True) as caught:
         try:
             with time_limit(search.spec.timeout):
-                result = fit_and_score(search, task)
+                result = _compute(search, task, caught)
         except FoldTimeout:
             return FoldResult(
                 task.task_id,
@@ -83,49 +86,81 @@ def _run_fold(search: Search, task: FoldTask) -> FoldResult:
     return result
 
 
-def fit_and_score(search: Search, task: FoldTask) -> FoldResult:
+def _compute(search: Search, task: FoldTask, caught: list[warnings.WarningMessage]) -> FoldResult:
+    """One fold with shortcuts, and, should it fail, once more without: that outcome counts.
+
+    So a failure reads exactly as scikit-learn's, and a shortcut that does not suit an estimator
+    costs time and nothing else.
+    """
+    shortcuts = search.shortcuts
+    if shortcuts.data or shortcuts.checks or shortcuts.prefixes or shortcuts.forests:
+        try:
+            return fit_and_score(search, task)
+        except Exception as error:
+            if isinstance(error, MemoryError):
+                kept.clear()
+            caught.clear()
+        result = fit_and_score(search, task, plainly=True)
+        if result.error is None:
+            search.was_misled()
+        return result
+    return fit_and_score(search, task, plainly=True)
+
+
+def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> FoldResult:
     """Fit one candidate on the training part of one split and score it.
+
+    Parameters
+    ----------
+    search : Search
+    task : FoldTask
+    plainly : bool
+        Without any shortcut; then a fit that fails is a result.
 
     Raises
     ------
     Exception
-        Whatever `_score` raises.
+        Whatever `_score` raises, and without `plainly` whatever fails at all.
     """
     estimator = search.candidate(task.params)
-    train, test = search.split(task.split, task.fraction)
-    fit_params = _rows(search.fit_params, train)
-
     start = time.time()
-    X_train, y_train = _safe_split(estimator, search.X, search.y, train)
-    X_test, y_test = _safe_split(estimator, search.X, search.y, test, train)
-    try:
-        if y_train is None:
-            estimator.fit(X_train, **fit_params)
-        else:
-            estimator.fit(X_train, y_train, **fit_params)
-    except Exception as error:
-        return _failure(task, error, time.time() - start)
-    fit_time = time.time() - start
-    test_scores = _score(search, estimator, X_test, y_test, _rows(search.score_params, test))
-    score_time = time.time() - start - fit_time
+    part = search.part(task.split, task.fraction, plainly=plainly)
+    selected = time.time() - start
+    if plainly:
+        try:
+            fitted = fit_plainly(estimator, part)
+        except Exception as error:
+            return _failure(task, error, time.time() - start)
+    else:
+        fitted = fit(search, task, estimator, part)
+    start = time.time()
+    test_scores = _score(
+        search, fitted.model, fitted.X_test, part.y_test, part.test_params, plainly
+    )
+    score_time = time.time() - start
     train_scores: Mapping[str, float] = {}
     if search.spec.return_train_score:
         train_scores = _score(
-            search, estimator, X_train, y_train, _rows(search.score_params, train)
+            search, fitted.model, fitted.X_train, part.y_train, part.train_params, plainly
         )
     return FoldResult(
-        task.task_id, task.attempt_id, test_scores, train_scores, fit_time, score_time
+        task.task_id,
+        task.attempt_id,
+        test_scores,
+        train_scores,
+        selected + fitted.fit_time,
+        score_time,
+        fitted.spared_time,
     )
 
 
-def _rows(
-    params: Mapping[str, NDArray[np.float64]], indices: NDArray[np.intp]
-) -> dict[str, NDArray[np.float64]]:
-    return {name: values[indices] for name, values in params.items()}
-
-
 def _score(
-    search: Search, estimator: BaseEstimator, X: Any, y: Any, params: Mapping[str, Any]
+    search: Search,
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    params: Mapping[str, Any],
+    plainly: bool,
 ) -> dict[str, float]:
     """Score by every metric; a scorer that fails gives `error_score`, and a warning.
 
@@ -133,7 +168,8 @@ def _score(
     ------
     Exception
         Whatever a scorer raises when `error_score` is "raise", and whatever several scorers raise
-        together, before any of them is asked: scikit-learn raises that too.
+        together, before any of them is asked: scikit-learn raises that too. Without `plainly`, for
+        any scorer that fails.
     """
     error_score = search.spec.error_score
     try:
@@ -142,7 +178,7 @@ def _score(
         else:
             scores = search.scorer(estimator, X, y, **params)
     except Exception:
-        if error_score == "raise" or search.spec.is_multimetric:
+        if not plainly or error_score == "raise" or search.spec.is_multimetric:
             raise
         warnings.warn(f"Scoring failed:\n{traceback.format_exc()}", UserWarning, stacklevel=1)
         scores = error_score
@@ -151,6 +187,8 @@ def _score(
     plain: dict[str, float] = {}
     for name, score in scores.items():
         if isinstance(score, str):  # how scikit-learn's multimetric scorer tells a failure
+            if not plainly:
+                raise _ScorerFailed(name)
             warnings.warn(f"Scoring failed: {name}\n{score}", UserWarning, stacklevel=1)
             score = error_score
         plain[name] = _as_number(name, score)

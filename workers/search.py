@@ -1,8 +1,7 @@
 """One job's search as an engine holds it: estimator, scorers, data and splits, built once."""
 
-import copy
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,14 @@ from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 
 from schemas.job import JobSpec
-from schemas.task import SearchContext
+from schemas.task import SearchContext, Shortcuts
+from workers import kept as store
 from workers.cache import open_prepared
 from workers.catalog import Catalog
+from workers.dataset import Array
+from workers.kept import kept
+from workers.prototype import Prototype
+from workers.splitdata import Indices, Part, Rows, expected_bytes, take, take_to_keep
 from workers.splits import Splits, subsample
 
 #: Searches kept built on an engine: jobs of equal priority take turns there.
@@ -26,33 +30,10 @@ KEPT = 4
 #: Row indices kept of one search, over its splits: 8 bytes each.
 KEPT_INDICES = 4_000_000
 
-Indices = tuple[NDArray[np.intp], NDArray[np.intp]]
+#: Folds of a search that only failed because of a shortcut, before it does without.
+MAX_MISLED = 3
 
 _built: "OrderedDict[str, Search]" = OrderedDict()
-
-
-#: Values of which a copy may share the very object.
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
-
-
-class Prototype:
-    """One candidate's estimator, from which each of its folds takes a copy.
-
-    `clone` looks up signatures each time, which takes longer than a small fit. It is done once for
-    a candidate; where nothing could be shared by accident (scikit-learn's own class, plain
-    parameters) a shallow copy of what `clone` made is the same as another clone.
-    """
-
-    def __init__(self, search: "Search", params: Mapping[str, JsonValue]):
-        self.params = params
-        self._estimator = clone(search.estimator).set_params(**search.catalog.build_params(params))
-        is_own = type(self._estimator).__module__.startswith("sklearn.")
-        values = vars(self._estimator).values()
-        self._is_plain = is_own and all(type(value) in _PLAIN for value in values)
-
-    def copy(self) -> BaseEstimator:
-        """Return another unfitted estimator with these parameters."""
-        return copy.copy(self._estimator) if self._is_plain else clone(self._estimator)
 
 
 @dataclass(slots=True)
@@ -61,6 +42,9 @@ class Search:
 
     Attributes
     ----------
+    context : SearchContext
+    shortcuts : Shortcuts
+        What its folds may leave out: those of the context, until they were seen to do harm.
     X : array, sparse matrix, DataFrame or Series of shape (n_samples, …)
         Read-only and memory-mapped where its kind allows.
     fit_params : dict of str to ndarray of shape (n_samples,)
@@ -69,6 +53,7 @@ class Search:
         What goes to the scorers: the sample weights, where the scorers take them.
     """
 
+    context: SearchContext
     spec: JobSpec
     catalog: Catalog
     estimator: BaseEstimator
@@ -78,14 +63,105 @@ class Search:
     fit_params: dict[str, NDArray[np.float64]]
     score_params: dict[str, NDArray[np.float64]]
     splits: Splits
+    shortcuts: Shortcuts
     _prototype: Prototype | None = None
+    _params: Mapping[str, JsonValue] | None = None
+    _n_misled: int = 0
     _kept_splits: dict[tuple[int, float | None], Indices] = field(default_factory=dict)
+
+    def prototype(self, params: Mapping[str, JsonValue]) -> Prototype:
+        """Return a candidate, from which its folds take copies."""
+        if self._prototype is None or self._params != params:
+            estimator = clone(self.estimator).set_params(**self.catalog.build_params(params))
+            self._prototype = Prototype(estimator)
+            self._params = params
+        return self._prototype
 
     def candidate(self, params: Mapping[str, JsonValue]) -> BaseEstimator:
         """Return a new, unfitted estimator with the candidate's parameters."""
-        if self._prototype is None or self._prototype.params != params:
-            self._prototype = Prototype(self, params)
-        return self._prototype.copy()
+        return self.prototype(params).copy()
+
+    def part(self, split: int, fraction: float | None, *, plainly: bool = False) -> Part:
+        """Return the training and test data of a split, for the candidate asked for last.
+
+        They are kept for other folds unless the candidate might write into them, or does not take
+        them as NumPy and SciPy hold them and is not scikit-learn's own.
+
+        Parameters
+        ----------
+        split : int
+        fraction : float or None
+            As in `split`.
+        plainly : bool
+            Whether to give fresh, writable data in any case.
+        """
+        prototype = self._prototype
+        assert prototype is not None, "a candidate is asked for before its data"
+        is_pairwise = prototype.is_pairwise
+        is_shared = (
+            self.shortcuts.data
+            and not plainly
+            and not prototype.may_write
+            and (prototype.is_own or not hasattr(self.X, "iloc"))
+        )
+        rows = self._kept_rows(prototype, split, fraction) if is_shared else None
+        is_shared = rows is not None
+        if rows is None:
+            indices = self.split(split, fraction)
+            rows = take(prototype.estimator, self.X, self.y, self._weights, indices)
+        return Part(
+            (self.context.key, split, fraction, is_pairwise),
+            rows.X_train,
+            rows.y_train,
+            rows.X_test,
+            rows.y_test,
+            _named(self.fit_params, rows.weights_train),
+            _named(self.score_params, rows.weights_test),
+            _named(self.score_params, rows.weights_train),
+            is_shared,
+        )
+
+    def _kept_rows(self, prototype: Prototype, split: int, fraction: float | None) -> Rows | None:
+        """Return a split's rows from what is kept, or put them there; None if they are too large.
+
+        They are kept by what they are made of, so that searches on the same data share them.
+        """
+        key = (
+            "rows",
+            self.context.cache,
+            self.context.fingerprint,
+            self.context.splits,
+            split,
+            fraction,
+            None if fraction is None else self.spec.search.seed,
+            prototype.is_pairwise,
+        )
+        rows: Rows | None = kept.get(key)
+        if rows is None:
+            indices = self.split(split, fraction)
+            # Room is made before, so that the split before this one is gone when this one comes.
+            if not kept.make_room(expected_bytes(self.X, indices)):
+                return None
+            rows = take_to_keep(
+                prototype.estimator,
+                self.X,
+                self.y,
+                self._weights,
+                indices,
+                is_pairwise=prototype.is_pairwise,
+            )
+            kept.put(key, rows, sum(store.n_bytes(getattr(rows, name)) for name in Rows.__slots__))
+        return rows.lent()
+
+    @property
+    def _weights(self) -> Array | None:
+        return next(iter(self.fit_params.values()), None)
+
+    def was_misled(self) -> None:
+        """Note that a fold failed with shortcuts only; after a few, the search does without."""
+        self._n_misled += 1
+        if self._n_misled >= MAX_MISLED:
+            self.shortcuts = Shortcuts(False, False, False, False, 0)
 
     def split(self, index: int, fraction: float | None) -> Indices:
         """Return the train and test indices of a split, drawn down to `fraction` if given."""
@@ -102,6 +178,10 @@ class Search:
         return self._kept_splits[key]
 
 
+def _named(names: Iterable[str], weights: Array | None) -> dict[str, Array]:
+    return {} if weights is None else dict.fromkeys(names, weights)
+
+
 def opened(context: SearchContext) -> Search:
     """Return the search of this context, built or kept from before.
 
@@ -110,6 +190,7 @@ def opened(context: SearchContext) -> Search:
     DataMissing
         If the prepared data set is not in the cache.
     """
+    kept.limit = context.shortcuts.memory
     if context.key in _built:
         _built.move_to_end(context.key)
         return _built[context.key]
@@ -134,6 +215,8 @@ def build(context: SearchContext, *, mmap: bool) -> Search:
     )
     fit_params, score_params = _weights(estimator, scorer, data.weights)
     return Search(
+        context=context,
+        shortcuts=context.shortcuts,
         spec=spec,
         catalog=catalog,
         estimator=estimator,

@@ -33,7 +33,7 @@ IMPORTED = {
     ("workers.constraints", "sklearn.utils._param_validation", "StrOptions"),
     ("workers.constraints", "sklearn.utils._param_validation", "make_constraint"),
     ("workers.datachecks", "sklearn.model_selection._split", "GroupsConsumerMixin"),
-    ("workers.fold", "sklearn.utils.metaestimators", "_safe_split"),
+    ("workers.splitdata", "sklearn.utils.metaestimators", "_safe_split"),
 }
 
 X = np.arange(24.0).reshape(6, 4)
