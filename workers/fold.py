@@ -10,25 +10,19 @@ import traceback
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from numbers import Number
-from typing import Any
-
-from sklearn.base import BaseEstimator
 
 from schemas.task import BatchReport, FoldBatch, FoldResult, FoldTask
 from workers.cache import DataMissing
+from workers.checks import leaving_out, may_skip_validation, suits_finite
 from workers.fitting import fit, fit_plainly
 from workers.kept import kept
 from workers.limits import FoldTimeout, limit_threads, time_limit
+from workers.scoring import accuracy, score
 from workers.search import Search, opened
 
 #: Distinct warnings kept of one fold, and characters kept of each.
 MAX_WARNINGS = 3
 MAX_WARNING_LENGTH = 300
-
-
-class _ScorerFailed(Exception):
-    """One of several scorers failed in a fold with shortcuts."""
 
 
 def run_batch(batch: FoldBatch) -> BatchReport:
@@ -120,29 +114,39 @@ def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> F
     Raises
     ------
     Exception
-        Whatever `_score` raises, and without `plainly` whatever fails at all.
+        Whatever `scoring.score` raises, and without `plainly` whatever fails at all.
     """
-    estimator = search.candidate(task.params)
-    start = time.time()
-    part = search.part(task.split, task.fraction, plainly=plainly)
-    selected = time.time() - start
     if plainly:
-        try:
-            fitted = fit_plainly(estimator, part)
-        except Exception as error:
-            return _failure(task, error, time.time() - start)
-    else:
+        return _fit_and_score_plainly(search, task)
+    prototype = search.prototype(task.params)
+    checks = search.shortcuts.checks
+    skips = checks and may_skip_validation(search.family.base, prototype)
+    is_finite = checks and suits_finite(prototype.estimator) and search.is_finite
+    estimator = prototype.copy()
+
+    start = time.time()
+    part = search.part(task.split, task.fraction)
+    selected = time.time() - start
+    with leaving_out(validation=skips, finiteness=is_finite):
         fitted = fit(search, task, estimator, part)
     start = time.time()
-    test_scores = _score(
-        search, fitted.model, fitted.X_test, part.y_test, part.test_params, plainly
-    )
+    test_scores = None
+    if checks and search.is_accuracy and not part.test_params:
+        with leaving_out(validation=skips, finiteness=is_finite):
+            test_scores = accuracy(fitted.model, fitted.X_test, part.y_test)
+    if test_scores is None:
+        with leaving_out(validation=skips and search.has_scored, finiteness=False):
+            test_scores = score(
+                search, fitted.model, fitted.X_test, part.y_test, part.test_params, plainly=False
+            )
+        search.has_scored = True
     score_time = time.time() - start
     train_scores: Mapping[str, float] = {}
     if search.spec.return_train_score:
-        train_scores = _score(
-            search, fitted.model, fitted.X_train, part.y_train, part.train_params, plainly
-        )
+        with leaving_out(validation=skips and search.has_scored, finiteness=False):
+            train_scores = score(
+                search, fitted.model, fitted.X_train, part.y_train, part.train_params, plainly=False
+            )
     return FoldResult(
         task.task_id,
         task.attempt_id,
@@ -154,53 +158,25 @@ def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> F
     )
 
 
-def _score(
-    search: Search,
-    estimator: BaseEstimator,
-    X: Any,
-    y: Any,
-    params: Mapping[str, Any],
-    plainly: bool,
-) -> dict[str, float]:
-    """Score by every metric; a scorer that fails gives `error_score`, and a warning.
-
-    Raises
-    ------
-    Exception
-        Whatever a scorer raises when `error_score` is "raise", and whatever several scorers raise
-        together, before any of them is asked: scikit-learn raises that too. Without `plainly`, for
-        any scorer that fails.
-    """
-    error_score = search.spec.error_score
+def _fit_and_score_plainly(search: Search, task: FoldTask) -> FoldResult:
+    estimator = search.candidate(task.params)
+    start = time.time()
+    part = search.part(task.split, task.fraction, plainly=True)
     try:
-        if y is None:
-            scores = search.scorer(estimator, X, **params)
-        else:
-            scores = search.scorer(estimator, X, y, **params)
-    except Exception:
-        if not plainly or error_score == "raise" or search.spec.is_multimetric:
-            raise
-        warnings.warn(f"Scoring failed:\n{traceback.format_exc()}", UserWarning, stacklevel=1)
-        scores = error_score
-    if not isinstance(scores, dict):
-        scores = {"score": scores}
-    plain: dict[str, float] = {}
-    for name, score in scores.items():
-        if isinstance(score, str):  # how scikit-learn's multimetric scorer tells a failure
-            if not plainly:
-                raise _ScorerFailed(name)
-            warnings.warn(f"Scoring failed: {name}\n{score}", UserWarning, stacklevel=1)
-            score = error_score
-        plain[name] = _as_number(name, score)
-    return plain
-
-
-def _as_number(name: str, score: Any) -> float:
-    if hasattr(score, "item"):
-        score = score.item()
-    if not isinstance(score, Number):
-        raise ValueError(f"scoring must return a number, got {score!r} for {name}")
-    return float(score)  # type: ignore[arg-type]
+        fit_plainly(estimator, part)
+    except Exception as error:
+        return _failure(task, error, time.time() - start)
+    fit_time = time.time() - start
+    test_scores = score(search, estimator, part.X_test, part.y_test, part.test_params, plainly=True)
+    score_time = time.time() - start - fit_time
+    train_scores: Mapping[str, float] = {}
+    if search.spec.return_train_score:
+        train_scores = score(
+            search, estimator, part.X_train, part.y_train, part.train_params, plainly=True
+        )
+    return FoldResult(
+        task.task_id, task.attempt_id, test_scores, train_scores, fit_time, score_time
+    )
 
 
 def _failure(task: FoldTask, error: Exception, fit_time: float) -> FoldResult:

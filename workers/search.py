@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
 
@@ -18,9 +18,11 @@ from schemas.task import SearchContext, Shortcuts
 from workers import kept as store
 from workers.cache import open_prepared
 from workers.catalog import Catalog
+from workers.checks import is_finite
 from workers.dataset import Array
 from workers.kept import kept
-from workers.prototype import Prototype
+from workers.prototype import Family, Prototype
+from workers.scoring import is_accuracy
 from workers.splitdata import Indices, Part, Rows, expected_bytes, take, take_to_keep
 from workers.splits import Splits, subsample
 
@@ -51,6 +53,12 @@ class Search:
         What goes to `fit` besides X and y: the sample weights.
     score_params : dict of str to ndarray of shape (n_samples,)
         What goes to the scorers: the sample weights, where the scorers take them.
+    family : Family
+        Makes the candidates.
+    is_accuracy : bool
+        It scores by the accuracy of a classifier and nothing else.
+    has_scored : bool
+        Its scorers have been asked once, with all checks of what they are given.
     """
 
     context: SearchContext
@@ -64,16 +72,19 @@ class Search:
     score_params: dict[str, NDArray[np.float64]]
     splits: Splits
     shortcuts: Shortcuts
+    family: Family
+    is_accuracy: bool
+    has_scored: bool = False
     _prototype: Prototype | None = None
     _params: Mapping[str, JsonValue] | None = None
+    _is_finite: bool | None = None
     _n_misled: int = 0
     _kept_splits: dict[tuple[int, float | None], Indices] = field(default_factory=dict)
 
     def prototype(self, params: Mapping[str, JsonValue]) -> Prototype:
         """Return a candidate, from which its folds take copies."""
         if self._prototype is None or self._params != params:
-            estimator = clone(self.estimator).set_params(**self.catalog.build_params(params))
-            self._prototype = Prototype(estimator)
+            self._prototype = self.family.prototype(params)
             self._params = params
         return self._prototype
 
@@ -163,6 +174,13 @@ class Search:
         if self._n_misled >= MAX_MISLED:
             self.shortcuts = Shortcuts(False, False, False, False, 0)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether its data are known to hold neither NaN nor infinity. Looks once."""
+        if self._is_finite is None:
+            self._is_finite = self._weights is None and is_finite(self.X, self.y)
+        return self._is_finite
+
     def split(self, index: int, fraction: float | None) -> Indices:
         """Return the train and test indices of a split, drawn down to `fraction` if given."""
         key = (index, fraction)
@@ -217,6 +235,8 @@ def build(context: SearchContext, *, mmap: bool) -> Search:
     return Search(
         context=context,
         shortcuts=context.shortcuts,
+        family=Family(estimator, catalog),
+        is_accuracy=is_accuracy(spec, estimator),
         spec=spec,
         catalog=catalog,
         estimator=estimator,
