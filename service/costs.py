@@ -6,65 +6,114 @@ from dataclasses import dataclass, field
 from service.policy import Policy
 from service.stimuli import Task
 
+#: Share of what came last in a mean: it follows a search whose later candidates are dearer.
+_WEIGHT = 0.4
 
-@dataclass(slots=True)
-class FoldCost:
-    """What a fold of a job costs on the whole.
-
-    An exponential mean, so that it follows a search whose later candidates are dearer.
-    """
-
-    seconds: float | None = None
-    #: Share of the newest batch in the mean.
-    weight: float = 0.4
-
-    def learn(self, seconds_per_fold: float) -> None:
-        """Take one batch's mean seconds per fold into account."""
-        if self.seconds is None:
-            self.seconds = seconds_per_fold
-        else:
-            self.seconds += self.weight * (seconds_per_fold - self.seconds)
+#: First batches of a job of which the cheapest tells the most: in these engines open the data.
+_COLD = 3
 
 
 @dataclass(slots=True)
 class CostClass:
-    """Folds that should cost about the same: how many are finished, and the slowest's seconds."""
+    """Folds that should cost about the same.
+
+    Attributes
+    ----------
+    n : int
+        How many are finished.
+    slowest : float
+        Seconds that the slowest of them takes where nothing of it was done before.
+    seconds : float
+        What one takes, on the mean. Where engines were spared a part of some of them, of these: the
+        others pay for what is shared, once.
+    is_spared : bool
+        Whether a part of some was spared.
+    """
 
     n: int = 0
     slowest: float = 0.0
+    seconds: float = 0.0
+    is_spared: bool = False
 
-    def learn(self, seconds: float) -> None:
-        """Take one more finished fold into account."""
+    def learn(self, seconds: float, spared: float) -> None:
+        """Take one more finished fold into account, which took `seconds` and was spared more."""
+        self.slowest = max(self.slowest, seconds + spared)
+        if self.n == 0 or (spared > 0 and not self.is_spared):
+            self.seconds, self.is_spared = seconds, spared > 0
+        elif spared > 0 or not self.is_spared:
+            self.seconds += _WEIGHT * (seconds - self.seconds)
         self.n += 1
-        self.slowest = max(self.slowest, seconds)
 
 
 @dataclass(slots=True)
-class Peers:
-    """What single folds of a job may cost: as much as the slowest of their class did.
+class Costs:
+    """What single folds of a job cost: what the same candidate did on other splits, else the mean.
 
-    A class is the folds of one candidate on other splits; until enough of these are finished it is
-    all folds of the job on as many resources. Of candidates, only the latest are kept.
+    Of candidates, only the latest are kept.
+
+    Attributes
+    ----------
+    seconds : float or None
+        What a fold takes on the whole, as the newest batches tell.
+    dearest : float
+        The most that one took.
+    start : float
+        Seconds of a fold that engines are spared where they did the shared part before.
     """
 
+    seconds: float | None = None
+    dearest: float = 0.0
+    start: float = 0.0
+    n_batches: int = 0
     _candidates: OrderedDict[int, CostClass] = field(default_factory=OrderedDict)
     _everyone: dict[int | None, CostClass] = field(default_factory=dict)
 
-    def learn(self, task: Task, seconds: float, policy: Policy) -> None:
+    def learn(self, task: Task, seconds: float, spared: float, policy: Policy) -> None:
         """Take a finished fold into account."""
-        self._everyone.setdefault(task.n_resources, CostClass()).learn(seconds)
+        if seconds > self.dearest:
+            self.dearest = seconds
+        if spared > 0:
+            self.start += _WEIGHT * (spared - self.start)
+        everyone = self._everyone.get(task.n_resources)
+        if everyone is None:
+            everyone = self._everyone[task.n_resources] = CostClass()
+        everyone.learn(seconds, spared)
         if task.candidate_id is not None:
-            self._candidates.setdefault(task.candidate_id, CostClass()).learn(seconds)
-            self._candidates.move_to_end(task.candidate_id)
+            candidate = self._candidates.pop(task.candidate_id, None) or CostClass()
+            candidate.learn(seconds, spared)
+            self._candidates[task.candidate_id] = candidate
             if len(self._candidates) > policy.straggler_memory:
                 self._candidates.popitem(last=False)
 
-    def seconds(self, task: Task, policy: Policy) -> float | None:
-        """Return what this fold may cost; None while too few of its peers are finished."""
-        if task.candidate_id is not None:
-            siblings = self._candidates.get(task.candidate_id)
-            if siblings is not None and siblings.n >= policy.straggler_siblings:
-                return siblings.slowest
+    def learn_batch(self, alone: float, beside: float) -> None:
+        """Take one batch into account: a fold's mean seconds of fit and score, and beside these."""
+        self.n_batches += 1
+        seconds = alone + beside
+        if self.seconds is None:
+            self.seconds = seconds
+        elif self.n_batches <= _COLD:  # what engines do once, at the beginning, costs no fold
+            self.seconds = min(self.seconds, seconds)
+        else:
+            self.seconds += _WEIGHT * (seconds - self.seconds)
+
+    def knows(self, task: Task) -> bool:
+        """Whether the same candidate was seen on another split."""
+        return task.candidate_id in self._candidates
+
+    def estimate(self, task: Task) -> float | None:
+        """Return what this fold should take; None while no fold of the job came back."""
+        siblings = self._candidates.get(task.candidate_id or 0)
+        return self.seconds if siblings is None else siblings.seconds
+
+    def at_most(self, task: Task, policy: Policy) -> float | None:
+        """Return what this fold may take, by its slowest peers; None while too few are finished.
+
+        Its peers are the folds of its candidate on other splits; until enough of these are finished
+        they are all folds of the job on as many resources.
+        """
+        siblings = self._candidates.get(task.candidate_id or 0)
+        if siblings is not None and siblings.n >= policy.straggler_siblings:
+            return siblings.slowest
         everyone = self._everyone.get(task.n_resources)
         if everyone is not None and everyone.n >= policy.straggler_peers:
             return everyone.slowest

@@ -1,11 +1,12 @@
 """Which task goes to which engine, and when a second attempt of it goes to another one."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 
 from schemas.lifecycle import JobState, TaskKind
 from service.crashloop import CrashLoop
 from service.fleet import Engine, Fleet, Flight
+from service.jobs import Jobs
 from service.policy import Policy
 from service.queue import JobQueue
 from service.stimuli import Batch, Dispatch, Instruction, LoadFolds, MoveJob, Note, Task
@@ -24,7 +25,7 @@ class Dispatcher:
     def __init__(
         self,
         policy: Policy,
-        jobs: dict[int, JobQueue],
+        jobs: Jobs,
         engines: Fleet,
         crashes: CrashLoop,
         next_attempt: int,
@@ -38,19 +39,43 @@ class Dispatcher:
         self._next_batch = next_batch
 
     def fill(self, now: datetime) -> Iterator[Instruction]:
-        """Fill the engines' windows, the emptiest engines first."""
+        """Fill the engines' windows, the emptiest engines first.
+
+        Looked at are the engines that changed, and others while there is something for any engine.
+        """
+        self._jobs.settle()
+        changed = self._engines.changed()
         for depth in range(self._policy.window):
-            for engine in self._engines:
-                if len(engine.flights) != depth or not self._takes_more(engine):
-                    continue
-                job = _next_job(self._jobs.values(), engine, depth)
-                if job is not None:
-                    yield from self._send(job, engine, now)
+            for engine in changed:
+                if len(engine.flights) == depth:
+                    yield from self._offer(engine, now)
+            if not self._jobs.have_more(behind=depth > 0):
+                continue
+            for engine in self._engines.with_room(depth):
+                yield from self._offer(engine, now)
+                if not self._jobs.have_more(behind=depth > 0):
+                    break
+        self._engines.changed()  # what was sent just now is no news
+
+    def _offer(self, engine: Engine, now: datetime) -> Iterator[Instruction]:
+        """Send one more batch to an engine, if it takes one and there is one."""
+        behind = bool(engine.flights)
+        if behind and not self._takes_more(engine):
+            self._engines.park(engine)
+            return
+        at_hand = {flight.batch.job_id for flight in engine.flights}
+        job = self._jobs.next_for(engine.engine_id, at_hand, behind=behind)
+        if job is None:
+            return
+        if behind and self._is_open(job, engine) and not self._is_nearly_done(engine, now):
+            self._engines.park(engine)
+            return
+        yield from self._send(job, engine, now)
+        self._jobs.settle()
 
     def copy_stragglers(self, now: datetime) -> Iterator[Instruction]:
         """Send what runs far too long to engines that have nothing else to do, a second time."""
-        idle = [engine for engine in self._engines if not engine.flights]
-        if not idle or not self._policy.copy_stragglers:
+        if not self._policy.copy_stragglers or not (idle := self._engines.idle):
             return
         for flight in stragglers(self._engines, self._jobs, self._policy, now):
             job = self._jobs[flight.batch.job_id]
@@ -81,24 +106,47 @@ class Dispatcher:
 
     def _takes_more(self, engine: Engine) -> bool:
         """Whether a batch may wait on this engine: only behind one that is soon over."""
-        if (front := engine.running) is None:
-            return True
-        job = self._jobs.get(front.batch.job_id)
-        if front.batch.kind is not TaskKind.FOLD or job is None or job.cost.seconds is None:
+        front = engine.flights[0]
+        if front.batch.kind is not TaskKind.FOLD:
             return False
-        return job.cost.seconds * len(front.batch.tasks) <= 4 * self._policy.batch_seconds
+        if front.expected is None:
+            job = self._jobs.get(front.batch.job_id)
+            if job is None or job.costs.seconds is None:
+                return False
+            estimates = (job.costs.estimate(task) for _, task in front.batch.tasks)
+            front.expected = sum(seconds or 0.0 for seconds in estimates)
+        return front.expected <= 4 * self._policy.batch_seconds
+
+    def _is_nearly_done(self, engine: Engine, now: datetime) -> bool:
+        """Whether an engine should be through with all it has in a moment."""
+        expected = sum(flight.expected or 0.0 for flight in engine.flights)
+        return expected - engine.flights[0].elapsed(now) <= self._policy.lead_seconds
+
+    def _is_open(self, job: JobQueue, engine: Engine) -> bool:
+        """Whether the job is nearly done, and what this engine would get another one could take."""
+        return self._is_ending(job) and not job.ready.is_in_chain(engine.engine_id)
+
+    def _is_ending(self, job: JobQueue) -> bool:
+        left = job.seconds_left()
+        return left is not None and self._policy.is_ending(
+            left, job.costs.dearest, self._n_engines(job)
+        )
+
+    def _n_engines(self, job: JobQueue) -> int:
+        return min(len(self._engines), job.max_engines or len(self._engines))
 
     def _send(self, job: JobQueue, engine: Engine, now: datetime) -> Iterator[Instruction]:
-        # After a stall, tasks that took no engine down tell best whether engines work again.
-        spare_suspects = self._crashes.is_on_probation
-        tasks = job.take(self._batch_size(job), spare_suspects=spare_suspects)
-        yield from self._fly(job, engine, tasks, 2 * self._policy.batch_seconds, now)
+        tasks, expected = job.take(
+            engine.engine_id,
+            self._policy.batch_room(job.seconds_left(), self._n_engines(job)),
+            self._policy.max_batch,
+            dearest_first=self._is_ending(job),
+            # After a stall, tasks that took no engine down tell best whether engines work again.
+            spare_suspects=self._crashes.is_on_probation,
+        )
+        flight = yield from self._fly(job, engine, tasks, 2 * self._policy.batch_seconds, now)
+        flight.expected = expected
         yield from load_more(job, self._policy)
-
-    def _batch_size(self, job: JobQueue) -> int:
-        n_engines = min(len(self._engines), job.max_engines or len(self._engines))
-        n_waiting = len(job.ready) + job.unloaded
-        return self._policy.batch_size(job.cost.seconds, n_waiting, n_engines)
 
     def _fly(
         self, job: JobQueue, engine: Engine, tasks: list[Task], budget: float, now: datetime
@@ -114,26 +162,6 @@ class Dispatcher:
         yield from is_at(job, kind)
         yield Dispatch(batch)
         return flight
-
-
-def _next_job(jobs: Iterable[JobQueue], engine: Engine, depth: int) -> JobQueue | None:
-    """Highest priority first; equal priorities share the engines evenly; then the older job.
-
-    Only folds may wait behind other folds: a prepare or refit task wants an engine of its own,
-    and so does a suspect, whose engine may die under it.
-    """
-    eligible = [
-        job
-        for job in jobs
-        if job.has_ready
-        and job.may_use(engine.engine_id)
-        and (depth == 0 or (job.todo is None and not job.suspects and bool(job.ready)))
-    ]
-    return min(
-        eligible,
-        key=lambda job: (-job.priority, sum(job.engines.values()), job.job_id),
-        default=None,
-    )
 
 
 def load_more(job: JobQueue, policy: Policy) -> Iterator[LoadFolds]:

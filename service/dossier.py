@@ -21,6 +21,7 @@ from schemas.task import (
     Shortcuts,
 )
 from service.records import find_job
+from service.sharing import sharing
 from service.stimuli import Batch, JobAdmitted, RetryPolicy
 from service.store import Store
 from workers.catalog import Catalog
@@ -141,4 +142,5 @@ class Dossiers:
             fingerprint=self[job_id].fingerprint,
             todo=prepare[0] if prepare[1] is TaskState.PENDING else None,
             n_open=self._store.n_pending_folds(job_id),
+            sharing=sharing(spec, forests=self._settings.shortcuts.forests),
         )

@@ -25,6 +25,8 @@ class Flight:
     n_copies: int = 0
     #: Its engine rejoined with it, and its job is not admitted yet.
     awaits_job: bool = False
+    #: Seconds that it should take, if that was known when it was sent.
+    expected: float | None = None
 
     @property
     def open_tasks(self) -> tuple[tuple[int, Task], ...]:
@@ -74,11 +76,24 @@ class Engine:
 
 
 class Fleet:
-    """All engines that can be sent to."""
+    """All engines that can be sent to.
 
-    def __init__(self) -> None:
+    Those with room for another batch are known by how many they have, so that nobody has to look
+    for them; those that changed since they were last offered something come first.
+
+    Parameters
+    ----------
+    window : int
+        Batches that an engine may have.
+    """
+
+    def __init__(self, window: int = 2) -> None:
+        self._window = window
         self._engines: dict[int, Engine] = {}
         self._at: dict[int, Engine] = {}  # by batch
+        self._with_room: list[dict[int, Engine]] = [{} for _ in range(window)]
+        self._changed: dict[int, Engine] = {}
+        self._parked: dict[int, Engine] = {}
 
     def __len__(self) -> int:
         return len(self._engines)
@@ -94,14 +109,59 @@ class Fleet:
         """Batches at engines."""
         return len(self._at)
 
+    # --- room ----------------------------------------------------------------------------------
+
+    def changed(self) -> list[Engine]:
+        """Return the engines that changed since the last call, and have room."""
+        changed, self._changed = self._changed, {}
+        return [engine for engine in changed.values() if self._has_room(engine)]
+
+    def with_room(self, n_flights: int) -> list[Engine]:
+        """Return the engines that have so many batches, but for those that are parked."""
+        return list(self._with_room[n_flights].values())
+
+    @property
+    def idle(self) -> list[Engine]:
+        """The engines that have nothing to do."""
+        return self.with_room(0)
+
+    def park(self, engine: Engine) -> None:
+        """Offer an engine nothing more until it changes or `unpark` is called."""
+        self._with_room[len(engine.flights)].pop(engine.engine_id, None)
+        self._parked[engine.engine_id] = engine
+
+    def unpark(self) -> None:
+        """Offer something to all engines with room again."""
+        parked, self._parked = self._parked, {}
+        for engine in parked.values():
+            self._note(engine, len(engine.flights))
+
+    def _has_room(self, engine: Engine) -> bool:
+        return len(engine.flights) < self._window and engine.engine_id in self._engines
+
+    def _note(self, engine: Engine, n_before: int) -> None:
+        """Take note that an engine had `n_before` batches and may have others now."""
+        if n_before < self._window:
+            self._with_room[n_before].pop(engine.engine_id, None)
+        self._parked.pop(engine.engine_id, None)
+        if self._has_room(engine):
+            self._with_room[len(engine.flights)][engine.engine_id] = engine
+            self._changed[engine.engine_id] = engine
+
+    # --- coming and going ----------------------------------------------------------------------
+
     def join(self, engine_id: int, now: datetime) -> Engine:
         """Take in an engine."""
-        return self._engines.setdefault(engine_id, Engine(engine_id, now))
+        if (engine := self._engines.get(engine_id)) is None:
+            engine = self._engines[engine_id] = Engine(engine_id, now)
+            self._note(engine, 0)
+        return engine
 
     def leave(self, engine_id: int) -> Engine | None:
         """Take out an engine and return it with what it had in hand."""
         engine = self._engines.pop(engine_id, None)
         if engine is not None:
+            self._note(engine, len(engine.flights))
             for flight in engine.flights:
                 del self._at[flight.batch.batch_id]
         return engine
@@ -111,6 +171,7 @@ class Fleet:
         flight = Flight(batch, since=None if engine.flights else now)
         engine.flights.append(flight)
         self._at[batch.batch_id] = engine
+        self._note(engine, len(engine.flights) - 1)
         return flight
 
     def land(self, batch_id: int, now: datetime) -> Flight | None:
@@ -123,6 +184,7 @@ class Fleet:
             return None
         place = next(i for i, f in enumerate(engine.flights) if f.batch.batch_id == batch_id)
         flight = engine.flights.pop(place)
+        self._note(engine, len(engine.flights) + 1)
         if place == 0 and engine.running is not None:
             engine.running.since = now
         return flight

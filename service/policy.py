@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from math import ceil
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +17,11 @@ class Policy:
         Batches in flight per engine: one running, the rest waiting so that it never idles.
     max_batch : int
         Folds in one batch at most.
+    ending_folds : float
+        So many of the dearest folds each engine has before it when a search begins to end.
+    lead_seconds : float
+        Then a batch waits only behind one that is over in so many seconds: until that moment it is
+        open to whichever engine is free first.
     page : int
         Fold tasks of one job held in memory; more are read when half of them are gone.
     kill_grace : float
@@ -51,6 +55,8 @@ class Policy:
     batch_seconds: float = 0.25
     window: int = 2
     max_batch: int = 500
+    ending_folds: float = 3.0
+    lead_seconds: float = 0.15
     page: int = 4000
     kill_grace: float = 1.0
     cancel_grace: float = 5.0
@@ -69,23 +75,28 @@ class Policy:
     straggler_memory: int = 1000
     straggler_share: float = 0.1
 
-    def batch_size(self, fold_seconds: float | None, n_waiting: int, n_engines: int) -> int:
-        """Return how many folds fill a batch's time; fewer towards the end, to end together.
+    def batch_room(self, seconds_left: float | None, n_engines: int) -> float:
+        """Return the seconds that the next batch may take; fewer towards the end, to end together.
 
         Parameters
         ----------
-        fold_seconds : float or None
-            What a fold costs. While that is unknown one fold goes out to learn it.
-        n_waiting : int
-            Folds of the job that are still to be sent.
+        seconds_left : float or None
+            What the job's folds should take that are still to be sent, if that is known.
         n_engines : int
             Engines that the job may use.
         """
-        if fold_seconds is None:
-            return 1
-        filling = int(self.batch_seconds / max(fold_seconds, 1e-6))
-        share = ceil(n_waiting / (self.window * max(n_engines, 1)))
-        return max(1, min(filling, share, self.max_batch))
+        if seconds_left is None:
+            return self.batch_seconds
+        return min(self.batch_seconds, seconds_left / (self.window * max(n_engines, 1)))
+
+    def is_ending(self, seconds_left: float, dearest: float, n_engines: int) -> bool:
+        """Tell whether so little is left of a job that the order of its folds matters.
+
+        From the moment on at which each engine has so many of the dearest folds before it, the
+        dearest go first, and the cheap ones fill what gaps there are at the end.
+        """
+        each = max(self.window * self.batch_seconds, self.ending_folds * dearest)
+        return seconds_left <= n_engines * each
 
     def max_copies(self, n_engines: int) -> int:
         """Return how many copies of stragglers one job may have out at a time."""

@@ -9,9 +9,11 @@ from itertools import count
 
 from schemas.lifecycle import JobState, TaskKind
 from schemas.task import BatchReport
-from service.costs import FoldCost, Peers
+from service.costs import Costs
 from service.fleet import Twins
 from service.policy import Policy
+from service.ready import Ready
+from service.sharing import OF_DATA, Sharing
 from service.stimuli import RetryPolicy, Task
 
 
@@ -30,7 +32,7 @@ class JobQueue:
     blocked : bool
         The folds wait for the data to be prepared again.
     engines : dict of int to int
-        Batches in flight by engine.
+        Batches in flight by engine; `n_out` counts them all.
     twins : Twins
         Folds that are out twice.
     known : set of int
@@ -50,7 +52,8 @@ class JobQueue:
     held: bool = False
     blocked: bool = False
     todo: Task | None = None
-    ready: deque[Task] = field(default_factory=deque)
+    sharing: Sharing = OF_DATA
+    ready: Ready = field(init=False)
     suspects: deque[Task] = field(default_factory=deque)
     delayed: list[tuple[datetime, int, Task]] = field(default_factory=list)
     unloaded: int = 0
@@ -59,13 +62,16 @@ class JobQueue:
     open: int = 0
     planned: bool = False
     advancing: bool = False
-    cost: FoldCost = field(default_factory=FoldCost)
+    costs: Costs = field(default_factory=Costs)
     engines: dict[int, int] = field(default_factory=dict)
-    peers: Peers = field(default_factory=Peers)
     twins: Twins = field(default_factory=Twins)
     known: set[int] = field(default_factory=set)
     n_hindered: int = 0
+    n_out: int = 0
     _order: "count[int]" = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.ready = Ready(self.sharing, self.costs)
 
     @property
     def n_waiting(self) -> int:
@@ -75,14 +81,20 @@ class JobQueue:
     def learn(self, tasks: Mapping[int, Task], report: BatchReport, policy: Policy) -> None:
         """Take note of what the folds of a batch cost, `tasks` by attempt."""
         results = report.results
-        self.cost.learn(report.seconds / len(results))
         alone = sum(result.fit_time + result.score_time for result in results)
         # What the batch took beside its fits and scores, each fold's share of it.
         beside = max(0.0, report.seconds - alone) / len(results)
+        self.costs.learn_batch(alone / len(results), beside)
         for result in results:
             if result.error is None and (task := tasks.get(result.attempt_id)) is not None:
                 seconds = result.fit_time + result.score_time + beside
-                self.peers.learn(task, seconds, policy)
+                self.costs.learn(task, seconds, result.spared_time, policy)
+
+    def seconds_left(self) -> float | None:
+        """Return what all the folds should take that are still to be sent."""
+        if self.costs.seconds is None:
+            return None
+        return (len(self.ready) + self.unloaded) * self.costs.seconds
 
     def put_back(self, task: Task, not_before: datetime | None = None) -> None:
         """Take a task that came back undone, to go out again (after `not_before`)."""
@@ -93,7 +105,7 @@ class JobQueue:
             if self.todo is task:
                 self.todo = None
         elif task.kind is TaskKind.FOLD:
-            (self.suspects.append if task.alone else self.ready.appendleft)(task)
+            (self.suspects.append if task.alone else self.ready.put_back)(task)
 
     def wake(self, now: datetime) -> None:
         """Make the tasks whose back-off is over ready."""
@@ -109,11 +121,30 @@ class JobQueue:
         )
 
     @property
-    def has_ready(self) -> bool:
-        """Whether a task could go out this moment."""
-        if self.held:
+    def is_full(self) -> bool:
+        """Whether its own cap allows no further engine."""
+        return self.max_engines is not None and len(self.engines) >= self.max_engines
+
+    def has_ready(self, engine_id: int | None = None, *, behind: bool = False) -> bool:
+        """Whether a task could go out this moment, to this engine or else to any one.
+
+        Parameters
+        ----------
+        behind : bool
+            Whether it would wait behind other folds. Only folds may: a prepare or refit task wants
+            an engine of its own, and so does a suspect, whose engine may die under it.
+        """
+        if self.held or (self.is_full and engine_id not in self.engines):
             return False
-        return self.todo is not None or (not self.blocked and bool(self.suspects or self.ready))
+        if self.todo is not None:
+            return not behind
+        if self.blocked or not (self.suspects or self.ready):
+            return False
+        if self.suspects:
+            return not behind
+        if engine_id is not None and self.ready.has_own(engine_id):
+            return True
+        return self.ready.has_for_anyone
 
     @property
     def needs_advice(self) -> bool:
@@ -128,7 +159,7 @@ class JobQueue:
         """Take in fold tasks from the records, but for those that are here already."""
         new = [task for task in tasks if task.task_id not in self.known]
         self.unloaded -= len(new)
-        self.ready.extend(new)
+        self.ready.add(new)
         if tasks:
             self.cursor = tasks[-1].task_id
             self.known = {task_id for task_id in self.known if task_id > self.cursor}
@@ -140,25 +171,43 @@ class JobQueue:
             if task.task_id > self.cursor:
                 self.known.add(task.task_id)
 
-    def take(self, size: int, *, spare_suspects: bool = False) -> list[Task]:
-        """Remove and return the tasks of the next batch, at most `size` folds.
+    def take(
+        self,
+        engine_id: int,
+        seconds: float,
+        most: int,
+        *,
+        dearest_first: bool = False,
+        spare_suspects: bool = False,
+    ) -> tuple[list[Task], float | None]:
+        """Remove and return the tasks of the next batch, with what it should take.
 
-        Suspects go first, unless they are to be spared while there are others.
+        Suspects go first, unless they are to be spared while there are others. For the rest see
+        `Ready.take`.
         """
         if self.todo is not None:
             task, self.todo = self.todo, None
-            return [task]
+            return [task], None
         if self.suspects and not (spare_suspects and self.ready):
-            return [self.suspects.popleft()]
-        return [self.ready.popleft() for _ in range(min(size, len(self.ready)))]
+            task = self.suspects.popleft()
+            return [task], self.costs.estimate(task)
+        tasks, total = self.ready.take(engine_id, seconds, most, dearest_first=dearest_first)
+        if not tasks and self.suspects:  # the others are for other engines
+            return [self.suspects.popleft()], None
+        return tasks, total
 
     def sent(self, engine_id: int) -> None:
         """Count one more batch on the engine."""
         self.engines[engine_id] = self.engines.get(engine_id, 0) + 1
+        self.n_out += 1
 
     def came_back(self, engine_id: int) -> None:
         """Count one batch less on the engine."""
-        if self.engines.get(engine_id, 0) > 1:
+        if (n_there := self.engines.get(engine_id, 0)) == 0:
+            return
+        self.n_out -= 1
+        if n_there > 1:
             self.engines[engine_id] -= 1
         else:
-            self.engines.pop(engine_id, None)
+            del self.engines[engine_id]
+            self.ready.detach(engine_id)

@@ -18,6 +18,7 @@ from service.crashloop import CrashLoop
 from service.deadlines import overran
 from service.dispatch import Dispatcher, is_at, load_more
 from service.fleet import Fleet, Flight
+from service.jobs import Jobs
 from service.outcomes import End
 from service.policy import Policy
 from service.queue import JobQueue
@@ -71,8 +72,8 @@ class Scheduler:
 
     def __init__(self, policy: Policy | None = None, next_attempt: int = 1, next_batch: int = 1):
         self.policy = policy or Policy()
-        self.jobs: dict[int, JobQueue] = {}
-        self.engines = Fleet()
+        self.jobs = Jobs()
+        self.engines = Fleet(self.policy.window)
         self.draining = False
         self.crashes = CrashLoop(self.policy)
         self._dispatcher = Dispatcher(
@@ -92,7 +93,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether nothing can happen without a new job or a person's word."""
-        return self.n_in_flight == 0 and all(job.held for job in self.jobs.values())
+        return self.n_in_flight == 0 and self.jobs.all_held
 
     # --- the one mutator -----------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class Scheduler:
     def _job_admitted(self, job: JobAdmitted) -> Iterator[Instruction]:
         if job.job_id in self.jobs:
             return
-        queue = self.jobs[job.job_id] = JobQueue(
+        queue = JobQueue(
             job_id=job.job_id,
             state=job.state,
             priority=job.priority,
@@ -166,7 +167,9 @@ class Scheduler:
             todo=job.todo,
             unloaded=job.n_open,
             open=job.n_open,
+            sharing=job.sharing,
         )
+        self.jobs.add(queue)
         early = self._early.pop(job.job_id, [])
         flights = [*self.engines.of_job(job.job_id), *(flight for flight, _ in early)]
         adopt(queue, flights)
@@ -214,7 +217,7 @@ class Scheduler:
         if (job := self.jobs.get(job_id)) is None:
             return
         job.know(tasks)
-        job.ready.extend(tasks)
+        job.ready.add(tasks)
         yield from ()
 
     def _search_ended(
@@ -229,7 +232,7 @@ class Scheduler:
             if job.state not in (JobState.RUNNING, JobState.REFITTING):
                 yield MoveJob(job_id, JobState.RUNNING)  # nothing was left to dispatch
             yield MoveJob(job_id, JobState.COMPLETED)
-            del self.jobs[job_id]
+            self.jobs.remove(job_id)
 
     def _fail(self, job: JobQueue, why: str, now: datetime) -> Iterator[Instruction]:
         yield from self._give_up(job, now)
@@ -245,7 +248,7 @@ class Scheduler:
 
     def _give_up(self, job: JobQueue, now: datetime) -> Iterator[Instruction]:
         """Forget the job; what runs of it is interrupted, and its results will count no more."""
-        del self.jobs[job.job_id]
+        self.jobs.remove(job.job_id)
         yield CancelTasks(job.job_id)
         yield from self._void(job.job_id, now)
 
@@ -364,8 +367,8 @@ class Scheduler:
 
     def _overdue(self, now: datetime) -> Iterator[Instruction]:
         yield from self.crashes.look((engine.joined for engine in self.engines), now)
-        for job in self.jobs.values():
-            job.wake(now)
+        self.jobs.wake(now)
+        self.engines.unpark()
         for engine in self.engines:
             flight = engine.running
             if flight is None or flight.killed_because is not None:

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
+from service.sharing import OF_DATA, Share, Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Task:
 
     The counters are those of the records: `n_attempts` ended in an error, `n_engines_lost` engines
     died while it was alone in its batch, of which `died_on` names those of this scheduler's time.
-    `alone` keeps a suspect out of others' batches.
+    `alone` keeps a suspect out of others' batches. `share` is what it has in common with other
+    folds, once that was asked.
     """
 
     task_id: int
@@ -55,6 +57,7 @@ class Task:
     n_engines_lost: int = 0
     alone: bool = False
     died_on: tuple[int, ...] = ()
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class JobAdmitted:
     n_open : int
         Fold tasks that stand in the records as pending. Those in flight on engines that rejoined
         the core counts itself.
+    sharing : Sharing
+        Tells what its folds have in common.
     """
 
     job_id: int
@@ -104,6 +109,7 @@ class JobAdmitted:
     fingerprint: str | None = None
     todo: Task | None = None
     n_open: int = 0
+    sharing: Sharing = OF_DATA
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,18 @@ speculative tasks do, a second attempt of the same folds goes to an engine that 
 do, and the first result of each counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 
 from schemas.lifecycle import TaskKind
 from service.fleet import Engine, Flight
+from service.jobs import Jobs
 from service.policy import Policy
 from service.queue import JobQueue
 
 
 def stragglers(
-    engines: Iterable[Engine], jobs: Mapping[int, JobQueue], policy: Policy, now: datetime
+    engines: Iterable[Engine], jobs: Jobs, policy: Policy, now: datetime
 ) -> list[Flight]:
     """Return the batches that deserve a copy, those first that are the latest.
 
@@ -40,7 +41,7 @@ def expected_seconds(flight: Flight, job: JobQueue, policy: Policy) -> float | N
     """Return what the whole batch may cost; None if that is not known of each of its folds."""
     total = 0.0
     for _, task in flight.batch.tasks:
-        if (seconds := job.peers.seconds(task, policy)) is None:
+        if (seconds := job.costs.at_most(task, policy)) is None:
             return None
         total += seconds
     return total
@@ -54,7 +55,7 @@ def n_copies(flights: Iterable[Flight], job: JobQueue) -> int:
     )
 
 
-def _lateness(flight: Flight, jobs: Mapping[int, JobQueue], policy: Policy, now: datetime) -> float:
+def _lateness(flight: Flight, jobs: Jobs, policy: Policy, now: datetime) -> float:
     """Return how far beyond its peers the batch runs: more than 1 is too far, 0 unknown."""
     job = jobs.get(flight.batch.job_id)
     elapsed = flight.elapsed(now)
@@ -67,9 +68,7 @@ def _lateness(flight: Flight, jobs: Mapping[int, JobQueue], policy: Policy, now:
     return elapsed / max(policy.straggler_factor * expected, policy.straggler_seconds)
 
 
-def _may_be_copied(
-    flight: Flight, jobs: Mapping[int, JobQueue], policy: Policy, now: datetime
-) -> bool:
+def _may_be_copied(flight: Flight, jobs: Jobs, policy: Policy, now: datetime) -> bool:
     job = jobs.get(flight.batch.job_id)
     if job is None or job.held or job.blocked or flight.void_since is not None:
         return False

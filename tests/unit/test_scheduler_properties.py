@@ -30,6 +30,7 @@ from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailur
 from service import stimuli as s
 from service.policy import Policy
 from service.scheduler import Scheduler
+from service.sharing import Sharing
 
 PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, 5, 3, True, 120, {})
 N_JOBS, N_FOLDS, N_SPLITS = 3, 30, 5
@@ -98,7 +99,11 @@ class World:
         counters = {"n_attempts": record.n_attempts, "n_engines_lost": record.n_engines_lost}
         if record.kind is not TaskKind.FOLD:
             return s.Task(task_id, record.kind, **counters)
-        return s.Task(task_id, TaskKind.FOLD, {}, 0, candidate_id=task_id // N_SPLITS, **counters)
+        candidate, split = divmod(task_id % 1000 - 1, N_SPLITS)
+        params = {"first__n": candidate % 2, "last__n": 10 - candidate}
+        return s.Task(
+            task_id, TaskKind.FOLD, params, split, candidate_id=task_id // N_SPLITS, **counters
+        )
 
     def folds(self, job_id: int, *states: TaskState) -> list[int]:
         return [
@@ -474,8 +479,9 @@ def test_whatever_happens_every_search_ends_with_each_fold_finished_once(
     for _ in range(n_engines):
         world.join()
     retry = s.RetryPolicy(attempts=2, on=frozenset({"OSError"}), engine_losses=2)
-    world.admit(1, retry=retry)
-    world.admit(2, priority=1, max_engines=1, timeout=5.0)
+    # One search shares the data of its splits, one the heads of pipelines, one grows ensembles.
+    world.admit(1, retry=retry, sharing=Sharing(("first",), "last__", "last__n"))
+    world.admit(2, priority=1, max_engines=1, timeout=5.0, sharing=Sharing(("first",), "last__"))
     world.admit(3, raise_errors=raise_errors)
     for happening in story:
         happen(world, happening)
