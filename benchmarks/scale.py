@@ -36,7 +36,7 @@ from service.handover import known_engines, open_batches
 from service.outdated import Wanted
 from service.outdated import plan as plan_prune
 from service.prune import prune
-from service.records import find_job, open_records
+from service.records import open_records
 from service.searches import Searches
 from service.stimuli import (
     Batch,
@@ -309,7 +309,9 @@ class Scale:
         begun = time.perf_counter()
         for number in range(100):
             admit(self.store, SMALL, f"more-{number}", 10**6 + number)
-        self.measured.add("admission of a small search", (time.perf_counter() - begun) / 100, 0, 0.1)
+        self.measured.add(
+            "admission of a small search", (time.perf_counter() - begun) / 100, 0, 0.1
+        )
         with self.store.transaction() as db:
             db.execute("DELETE FROM job WHERE name LIKE 'more-%'")
         with self.measured.of("admission of the big search", 1.0):

@@ -319,7 +319,7 @@ BEGIN SELECT RAISE(ABORT, 'a task cannot move that way'); END""",
 WHEN OLD.outcome IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'an attempt ends once'); END""",
     # What asks about few rows of many.
-    "CREATE INDEX attempt_loss ON attempt (task_id) WHERE outcome = 'engine_lost'",
+    "CREATE INDEX attempt_notable ON attempt (id) WHERE outcome NOT IN ('ok', 'returned')",
     "CREATE INDEX job_digest ON job (file_digest)",
     "CREATE INDEX job_twin ON job (same_content_as) WHERE same_content_as IS NOT NULL",
     "CREATE INDEX event_pruned ON event (id) WHERE kind = 'job pruned'",

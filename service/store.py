@@ -610,9 +610,7 @@ class Store:
     @_enduring
     def unfinished_jobs(self) -> list[int]:
         """Return the ids of the jobs that are neither completed nor failed nor cancelled."""
-        rows = self.connection.execute(
-            f"SELECT id FROM job WHERE {_UNFINISHED} ORDER BY id"
-        )
+        rows = self.connection.execute(f"SELECT id FROM job WHERE {_UNFINISHED} ORDER BY id")
         return [row[0] for row in rows]
 
     @_enduring
