@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ TABLE_CSV = "cv_results.csv"
 TABLE_JSON = "cv_results.json"
 BEST = "best.json"
 JOB_FILE = "job.yaml"
+
+#: Rows of the table that are made into text together.
+ROWS_AT_A_TIME = 5000
 
 
 def table(folds: Folds) -> CVResults:
@@ -67,34 +70,49 @@ def top(results: CVResults, n: int, metric: str) -> list[int]:
     return [int(index) for index in order[:n]]
 
 
-def to_csv(results: CVResults) -> str:
-    """Write the table as CSV: empty where there is nothing, JSON where a cell is not plain."""
+def to_csv(results: CVResults) -> Iterator[str]:
+    """Write the table as CSV, some rows at a time.
+
+    Empty where there is nothing, JSON where a cell is not plain.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(results)
-    for row in rows(results):
-        writer.writerow([_cell(value) for value in row.values()])
-    return text.getvalue()
+    for part in _parts(results):
+        writer.writerows(zip(*map(_cells, part.values()), strict=True))
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    """Give a value as `csv` writes it: None is empty, containers are JSON."""
-    if value is None:
-        return ""
-    return dumps(value) if isinstance(value, (dict, list)) else value
+def _cells(column: Any) -> list[Any]:
+    """Give the values of a column as `csv` writes them: None is empty, containers are JSON."""
+    values = _as_list(column)
+    if isinstance(column, np.ndarray) and column.dtype.kind != "O":
+        return values
+    return [dumps(value) if isinstance(value, (dict, list)) else value for value in values]
 
 
-def to_json(job: Job, results: CVResults, *, partial: bool, indent: int | None = None) -> str:
-    """Write the table as one JSON object: what it is of, and `rows`."""
+def to_json(job: Job, results: CVResults, *, partial: bool) -> Iterator[str]:
+    """Write the table as one JSON object, what it is of and `rows`, some rows at a time."""
     fields = document(
         job_id=job.id,
         job=job.name,
         metrics=list(job.metrics),
         n_splits=job.n_splits,
         partial=partial,
-        rows=list(rows(results)),
     )
-    return dumps(fields, indent=indent)
+    yield dumps(fields).removesuffix("}") + ', "rows": ['
+    for index, part in enumerate(_parts(results)):
+        yield (", " if index else "") + dumps(list(rows(part)))[1:-1]
+    yield "]}\n"
+
+
+def _parts(results: CVResults) -> Iterator[CVResults]:
+    """Cut a table into some rows at a time: a large one need not be in memory as text."""
+    for start in range(0, len(results["params"]), ROWS_AT_A_TIME):
+        yield {name: column[start : start + ROWS_AT_A_TIME] for name, column in results.items()}
 
 
 def to_dataframe(results: CVResults) -> "pd.DataFrame":
@@ -229,16 +247,16 @@ def write_results(directory: Path, job: Job, folds: Folds) -> list[Path]:
     results = table(folds)
     partial = not folds.complete
     directory.mkdir(mode=OWNER_DIRECTORY, parents=True, exist_ok=True)
-    contents = {
-        TABLE_CSV: to_csv(results).encode(),
-        TABLE_JSON: to_json(job, results, partial=partial).encode() + b"\n",
-        BEST: dumps(best(job, results), indent=2).encode() + b"\n",
-        JOB_FILE: job_file(job),
+    contents: dict[str, Iterable[str]] = {
+        TABLE_CSV: to_csv(results),
+        TABLE_JSON: to_json(job, results, partial=partial),
+        BEST: (dumps(best(job, results), indent=2), "\n"),
+        JOB_FILE: (job_file(job).decode(),),
     }
     failpoint("exports.write.before")
     for name, content in contents.items():
         with replacing(directory / name) as file:
-            file.write(content)
+            file.writelines(text.encode() for text in content)
         failpoint("exports.file.after")
     failpoint("exports.write.after")
     return [directory / name for name in contents]

@@ -87,9 +87,30 @@ class _Conditions:
         self.clauses.append(clause)
         self.values.update(values)
 
+    def __str__(self) -> str:
+        return f" WHERE {' AND '.join(self.clauses)}" if self.clauses else ""
+
 
 def find_jobs(records: sqlite3.Connection, query: Query, now: datetime) -> list[Job]:
     """Answer a query. Every value is bound, none is pasted into the SQL."""
+    where = _conditions(query)
+    direction = "DESC" if query.descending else "ASC"
+    sql = (
+        f"SELECT {JOB_COLUMNS} FROM job{where}"
+        f" ORDER BY {_ORDER_BY[query.sort]} {direction} NULLS LAST, id {direction} LIMIT :limit"
+    )
+    values = {**where.values, "now": now.isoformat(), "limit": _limit(query.limit)}
+    return [Job.from_row(row) for row in select(records, sql, values)]
+
+
+def count_jobs(records: sqlite3.Connection, query: Query) -> int:
+    """Count the jobs that a query would find without its limit."""
+    where = _conditions(query)
+    (n_jobs,) = records.execute(f"SELECT count(*) FROM job{where}", where.values).fetchone()
+    return int(n_jobs)
+
+
+def _conditions(query: Query) -> _Conditions:
     where = _Conditions()
     if query.ids:
         where.add("id IN (SELECT value FROM json_each(:ids))", ids=json.dumps(query.ids))
@@ -113,14 +134,7 @@ def find_jobs(records: sqlite3.Connection, query: Query, now: datetime) -> list[
         where.add("best_score >= :min_score", min_score=query.min_score)
     if query.max_score is not None:
         where.add("best_score <= :max_score", max_score=query.max_score)
-
-    direction = "DESC" if query.descending else "ASC"
-    sql = f"SELECT {JOB_COLUMNS} FROM job"
-    if where.clauses:
-        sql += " WHERE " + " AND ".join(where.clauses)
-    sql += f" ORDER BY {_ORDER_BY[query.sort]} {direction} NULLS LAST, id {direction} LIMIT :limit"
-    values = {**where.values, "now": now.isoformat(), "limit": _limit(query.limit)}
-    return [Job.from_row(row) for row in select(records, sql, values)]
+    return where
 
 
 def _limit(limit: int | None) -> int:
@@ -275,6 +289,8 @@ def as_json(records: sqlite3.Connection, job: Job, now: datetime) -> dict[str, A
         "n_tasks": job.n_tasks,
         "n_done": job.n_done,
         "n_failed": job.n_failed,
+        "n_reused": job.n_reused,
+        "spared_seconds": job.spared_seconds,
         "best_index": job.best_index,
         "best_score": best_so_far(records, job),
         "best_params": job.best_params,

@@ -1,6 +1,7 @@
 """What happened to a job, and what engines do: events, tasks, attempts, losses, failures."""
 
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,11 @@ from service.records import select
 
 #: Outcomes after which a task was sent again.
 RESENT = (Outcome.ENGINE_LOST, Outcome.RETURNED)
+
+
+#: Attempts that ended otherwise than well: few, and in an index of their own, which SQLite uses
+#: where a question holds these very words.
+_NOTABLE = "outcome NOT IN ('ok', 'returned')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +144,23 @@ def events(records: sqlite3.Connection, job_id: int) -> list[Event]:
 
 def task_states(records: sqlite3.Connection, job_id: int) -> dict[str, dict[str, int]]:
     """Count a job's tasks: {kind: {state: count}}."""
-    counts: dict[str, dict[str, int]] = {}
-    for kind, state, count in records.execute(
-        "SELECT kind, state, count(*) FROM task WHERE job_id = ? GROUP BY kind, state"
-        " ORDER BY kind, state",
-        (job_id,),
-    ):
-        counts.setdefault(kind, {})[state] = count
-    return counts
+    others = records.execute(
+        "SELECT kind, state FROM task WHERE job_id = ? AND kind != 'fold' ORDER BY kind", (job_id,)
+    ).fetchall()
+    # All together: that needs no look at the tasks themselves, and there may be a million.
+    folds = Counter(
+        {
+            state: count
+            for state, count in records.execute(
+                "SELECT state, count(*) FROM task WHERE job_id = ? GROUP BY state ORDER BY state",
+                (job_id,),
+            )
+        }
+    )
+    folds.subtract(state for _, state in others)
+    counts = {"fold": {state: count for state, count in folds.items() if count}}
+    counts |= {kind: {state: 1} for kind, state in others}
+    return {kind: states for kind, states in counts.items() if states}
 
 
 def failures(records: sqlite3.Connection, job_id: int) -> list[Failure]:
@@ -178,7 +193,7 @@ def lost_engines(records: sqlite3.Connection, job_id: int) -> list[LostEngine]:
         " engine.left_because AS because, count(DISTINCT attempt.task_id) AS n_tasks"
         " FROM attempt JOIN task ON task.id = attempt.task_id"
         " JOIN engine ON engine.id = attempt.engine_id"
-        " WHERE task.job_id = ? AND attempt.outcome = 'engine_lost'"
+        f" WHERE task.job_id = ? AND attempt.outcome = 'engine_lost' AND attempt.{_NOTABLE}"
         " GROUP BY engine.id ORDER BY engine.left_at, engine.id",
         (job_id,),
     )
@@ -190,7 +205,7 @@ def resubmitted(records: sqlite3.Connection, job_id: int) -> list[int]:
     rows = records.execute(
         "SELECT DISTINCT lost.task_id FROM attempt AS lost"
         " JOIN task ON task.id = lost.task_id"
-        " WHERE task.job_id = ? AND lost.outcome = 'engine_lost' AND EXISTS"
+        f" WHERE task.job_id = ? AND lost.outcome = 'engine_lost' AND lost.{_NOTABLE} AND EXISTS"
         " (SELECT 1 FROM attempt AS later"
         "  WHERE later.task_id = lost.task_id AND later.id > lost.id)"
         " ORDER BY lost.task_id",
@@ -211,14 +226,14 @@ def attempts(records: sqlite3.Connection, job_id: int, *, notable: bool = False)
         records,
         "SELECT attempt_id AS id, task_id, kind, candidate, split, engine_id, host, pid,"
         " submitted_at, finished_at, outcome, error FROM task_attempt WHERE job_id = ?"
-        + (" AND outcome NOT IN ('ok', 'returned')" if notable else "")
+        + (f" AND {_NOTABLE}" if notable else "")
         + " ORDER BY attempt_id",
         (job_id,),
     )
     return [Attempt(**row) for row in map(dict, rows)]
 
 
-def engines(records: sqlite3.Connection, *, past: bool = True) -> list[Engine]:
+def engines(records: sqlite3.Connection) -> list[Engine]:
     """Give the engines, the living first, then those that left last."""
     rows = select(
         records,
@@ -226,10 +241,14 @@ def engines(records: sqlite3.Connection, *, past: bool = True) -> list[Engine]:
         " coalesce(n_done, 0) AS n_done FROM engine LEFT JOIN"
         " (SELECT engine_id, count(*) AS n_done FROM attempt WHERE outcome = 'ok'"
         "  GROUP BY engine_id) AS done ON done.engine_id = engine.id"
-        + ("" if past else " WHERE left_at IS NULL")
-        + " ORDER BY left_at IS NOT NULL, left_at DESC, engine.id",
+        " ORDER BY left_at IS NOT NULL, left_at DESC, engine.id",
     )
     return [Engine(**row) for row in map(dict, rows)]
+
+
+def n_live(records: sqlite3.Connection) -> int:
+    """Count the engines that live."""
+    return int(records.execute("SELECT count(*) FROM live_engine").fetchone()[0])
 
 
 def loads(records: sqlite3.Connection) -> list[Load]:

@@ -219,3 +219,129 @@ def m002_engine_identity(db: sqlite_utils.Database) -> None:
 def m003_spared_time(db: sqlite_utils.Database) -> None:
     """Add what a fold's fit was spared, because an earlier fold had done that part."""
     db.execute("ALTER TABLE task ADD COLUMN spared_time REAL")  # seconds
+
+
+@migrations()
+def m004_scale(db: sqlite_utils.Database) -> None:
+    """Make a record cheap, and questions about large searches.
+
+    SQLite builds a table of its own for each `IN (…)` of three values or more, again at every row
+    that is written: half of the time that a fold's record took. So the rules of `task` and `attempt`
+    are said by `=` and `OR` now. A CHECK cannot be altered, so both tables are written anew, in the
+    transaction of the migration; foreign keys must be off, or the old rows would take along what
+    refers to them.
+    """
+    (enforced,) = db.execute("PRAGMA foreign_keys").fetchone()
+    if enforced:
+        raise RuntimeError("tables are written anew only while foreign keys are off")
+    for name in ("fold", "task_attempt"):
+        db.execute(f"DROP VIEW {name}")
+    for table, made in (("task", _TASK), ("attempt", _ATTEMPT)):
+        columns = ", ".join(column.name for column in db.table(table).columns)
+        db.execute(f"CREATE TABLE {table}_anew {made}")
+        db.execute(f"INSERT INTO {table}_anew ({columns}) SELECT {columns} FROM {table}")
+        db.execute(f"DROP TABLE {table}")  # and with it its triggers and indexes
+        db.execute(f"ALTER TABLE {table}_anew RENAME TO {table}")
+    for statement in _CHEAP_RULES:
+        db.execute(statement)
+
+
+def _is_among(column: str, values: object) -> str:
+    """Write `column IN values` without making SQLite build a table for it."""
+    return " OR ".join(f"{column} = '{value}'" for value in sorted(map(str, values)))  # type: ignore[call-overload]
+
+
+#: The commonest moves first: the others are not even looked at then.
+_TASK_MOVES = " OR ".join(
+    f"OLD.state = '{old}' AND NEW.state = '{new}'"
+    for old, new in sorted(
+        TASK_MOVES,
+        key=lambda move: (
+            TaskState.DISPATCHED not in move,
+            TaskState.DONE not in move and TaskState.PENDING is not move[0],
+            str(move),
+        ),
+    )
+)
+
+_TASK = f"""(
+    id INTEGER PRIMARY KEY,
+    job_id INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+    kind TEXT NOT NULL CHECK ({_is_among("kind", TaskKind)}),
+    candidate_id INTEGER REFERENCES candidate(id) ON DELETE CASCADE,
+    split INTEGER,
+    state TEXT NOT NULL DEFAULT 'pending' CHECK ({_is_among("state", TaskState)}),
+    reason TEXT CHECK (reason IS NULL OR {_is_among("reason", FailureReason)}),
+    n_attempts INTEGER NOT NULL DEFAULT 0,    -- ended ok, in error or timeout
+    n_engines_lost INTEGER NOT NULL DEFAULT 0,  -- while it was alone in its batch
+    test_scores TEXT CHECK (test_scores IS NULL OR json_valid(test_scores)),    -- NaN is null
+    train_scores TEXT CHECK (train_scores IS NULL OR json_valid(train_scores)),
+    fit_time REAL,                    -- seconds, really spent
+    spared_time REAL,                 -- seconds of the fit that an earlier fold had spent already
+    score_time REAL,                  -- seconds
+    error TEXT,
+    warnings TEXT CHECK (warnings IS NULL OR json_valid(warnings)),
+    origin_task_id INTEGER,           -- the fold of an earlier job whose result this is
+    started_at TEXT,                  -- first dispatch
+    finished_at TEXT,
+    UNIQUE (job_id, candidate_id, split),
+    CHECK ((kind = 'fold') = (candidate_id IS NOT NULL AND split IS NOT NULL)),
+    CHECK (
+        (state = 'done' OR state = 'failed' OR state = 'cancelled') = (finished_at IS NOT NULL)
+    ),
+    CHECK ((state = 'failed') = (reason IS NOT NULL)),
+    CHECK (kind != 'fold' OR state != 'done' OR test_scores IS NOT NULL)
+) STRICT"""
+
+_ATTEMPT = f"""(
+    id INTEGER PRIMARY KEY,
+    task_id INTEGER NOT NULL REFERENCES task(id) ON DELETE CASCADE,
+    engine_id INTEGER NOT NULL REFERENCES engine(id),
+    batch INTEGER NOT NULL,           -- attempts sent together share it
+    submitted_at TEXT NOT NULL,
+    finished_at TEXT,
+    outcome TEXT CHECK (outcome IS NULL OR {_is_among("outcome", Outcome)}),
+    error TEXT,
+    CHECK ((outcome IS NULL) = (finished_at IS NULL))
+) STRICT"""
+
+_CHEAP_RULES = (
+    "CREATE INDEX task_job_state ON task (job_id, state, id)",
+    "CREATE UNIQUE INDEX task_once ON task (job_id, kind) WHERE kind != 'fold'",
+    "CREATE INDEX attempt_task ON attempt (task_id)",
+    "CREATE INDEX attempt_open ON attempt (id) WHERE outcome IS NULL",
+    f"""CREATE TRIGGER task_moves BEFORE UPDATE OF state ON task
+WHEN NOT (OLD.state = NEW.state OR {_TASK_MOVES})
+    AND NOT (OLD.state = 'done' AND NEW.state = 'pending'
+        AND ({_is_among("OLD.kind", REPEATABLE_KINDS)}))
+BEGIN SELECT RAISE(ABORT, 'a task cannot move that way'); END""",
+    """CREATE TRIGGER attempt_ends_once AFTER UPDATE ON attempt
+WHEN OLD.outcome IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'an attempt ends once'); END""",
+    # What asks about few rows of many.
+    "CREATE INDEX attempt_notable ON attempt (id) WHERE outcome NOT IN ('ok', 'returned')",
+    "CREATE INDEX job_digest ON job (file_digest)",
+    "CREATE INDEX job_twin ON job (same_content_as) WHERE same_content_as IS NOT NULL",
+    "CREATE INDEX event_pruned ON event (id) WHERE kind = 'job pruned'",
+    # What a search was spared, kept by the writer like the other counts of a job.
+    "ALTER TABLE job ADD COLUMN n_reused INTEGER NOT NULL DEFAULT 0",  # folds from the records
+    "ALTER TABLE job ADD COLUMN spared_seconds REAL NOT NULL DEFAULT 0",  # of fits, shared
+    """UPDATE job SET n_reused = counted.n_reused, spared_seconds = counted.spared_seconds
+FROM (SELECT job_id, count(origin_task_id) AS n_reused,
+        coalesce(sum(CASE WHEN origin_task_id IS NULL THEN spared_time END), 0) AS spared_seconds
+    FROM task WHERE origin_task_id IS NOT NULL OR spared_time IS NOT NULL GROUP BY job_id
+) AS counted WHERE counted.job_id = job.id""",
+    """CREATE VIEW fold AS
+SELECT task.id AS task_id, task.job_id, job.name AS job, candidate.number AS candidate,
+       candidate.iteration, candidate.params, task.split, task.state, task.reason,
+       task.test_scores, task.train_scores, task.fit_time, task.spared_time, task.score_time,
+       task.error, task.origin_task_id, task.started_at, task.finished_at
+FROM task JOIN candidate ON candidate.id = task.candidate_id JOIN job ON job.id = task.job_id""",
+    """CREATE VIEW task_attempt AS
+SELECT attempt.id AS attempt_id, task.job_id, task.id AS task_id, task.kind,
+       candidate.number AS candidate, task.split, attempt.batch, attempt.engine_id,
+       engine.host, engine.pid, attempt.submitted_at, attempt.finished_at, attempt.outcome,
+       attempt.error
+FROM attempt JOIN task ON task.id = attempt.task_id JOIN engine ON engine.id = attempt.engine_id
+LEFT JOIN candidate ON candidate.id = task.candidate_id""",
+)

@@ -5,7 +5,7 @@ Because only the records are asked, the same answer comes after a crash as witho
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, repeat
 
 import numpy as np
 from pydantic import JsonValue
@@ -29,9 +29,16 @@ Params = dict[str, JsonValue]
 
 @dataclass(frozen=True, slots=True)
 class PlanFolds:
-    """More candidates are to be planned."""
+    """More candidates are to be planned.
 
-    candidates: Iterator[PlannedCandidate]
+    Attributes
+    ----------
+    candidates : iterator of PlannedCandidate or None
+        None for each that stands in the records already: to pass by those takes time as well, if
+        they have to be drawn.
+    """
+
+    candidates: Iterator[PlannedCandidate | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +124,19 @@ def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog
         n_wanted = spec.search.n_first_candidates or 0
         if n_planned < n_wanted:
             store.expect_tasks(job.id, n_wanted * prepared.n_splits)
-            rest = islice(candidates(spec.search, catalog), n_planned, None)
             keys = ContentKeys(spec, prepared, catalog)
             return PlanFolds(
-                PlannedCandidate(params, content_key=keys.of(params)) for params in rest
+                None if known else PlannedCandidate(params, content_key=keys.of(params))
+                for params, known in _beyond(n_planned, candidates(spec.search, catalog))
             )
     except InvalidJob as invalid:
         return End("; ".join(str(problem) for problem in invalid.problems))
     return _after_folds(store, job, spec)
+
+
+def _beyond(n_known: int, params: Iterator[Params]) -> Iterator[tuple[Params, bool]]:
+    """Tell the first ones, which are known, from the rest."""
+    return zip(params, chain(repeat(True, n_known), repeat(False)), strict=False)
 
 
 def _halving_step(
@@ -146,9 +158,12 @@ def _halving_step(
             else:
                 params = _survivors(store, job, search, iteration - 1)
             keys = ContentKeys(spec, prepared, catalog)
-            full = (_with_resource(p, search, n_resources) for p in islice(params, n_planned, None))
+            full = (_with_resource(p, search, n_resources) for p in params)
             return PlanFolds(
-                PlannedCandidate(p, iteration, n_resources, keys.of(p, n_resources)) for p in full
+                None
+                if known
+                else PlannedCandidate(p, iteration, n_resources, keys.of(p, n_resources))
+                for p, known in _beyond(n_planned, full)
             )
         n_wanted = halving.n_kept(n_wanted, search)
     return _after_folds(store, job, spec, iteration=len(plan) - 1)
@@ -196,5 +211,7 @@ def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> S
 
 def _all_failed(store: Store, job: Job, iteration: int) -> str | None:
     """Say so if every fit of the iteration failed: scikit-learn raises then."""
+    if not job.n_failed:
+        return None
     failures = fit_failures(store.connection, job.id, iteration)
     return failures.summary if failures.all_failed else None

@@ -83,13 +83,14 @@ class Recorder:
         progress: dict[int, list[float]] = {}
         for order in orders:
             if order.kind is TaskKind.FOLD:
-                done_failed_seconds = progress.setdefault(order.job_id, [0, 0, 0.0])
-                done_failed_seconds[order.state is TaskState.FAILED] += 1
+                sums = progress.setdefault(order.job_id, [0, 0, 0.0, 0.0])
+                sums[order.state is TaskState.FAILED] += 1
                 if order.result is not None:
-                    done_failed_seconds[2] += order.result.fit_time + order.result.score_time
+                    sums[2] += order.result.fit_time + order.result.score_time
+                    sums[3] += order.result.spared_time
         self.connection.executemany(
             "UPDATE job SET n_done = n_done + ?, n_failed = n_failed + ?,"
-            " fold_seconds = fold_seconds + ? WHERE id = ?",
+            " fold_seconds = fold_seconds + ?, spared_seconds = spared_seconds + ? WHERE id = ?",
             ((*numbers, job_id) for job_id, numbers in progress.items()),
         )
 

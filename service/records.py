@@ -19,7 +19,9 @@ from schemas.lifecycle import JobState
 from service.recordfaults import NewerDatabase, faults_named
 
 #: The names of `service.migrations.migrations`: importing those would take half a second.
-KNOWN_MIGRATIONS = frozenset({"m001_tables", "m002_engine_identity", "m003_spared_time"})
+KNOWN_MIGRATIONS = frozenset(
+    {"m001_tables", "m002_engine_identity", "m003_spared_time", "m004_scale"}
+)
 
 
 class NoRecords(Exception):
@@ -111,6 +113,10 @@ class Job:
         The job file as validated, every default filled in: `JobSpec.model_validate(job.spec)`.
     metrics : tuple of str
         Names of the metrics as they stand in `cv_results_`; ("score",) for a single one.
+    n_reused : int
+        Folds whose results were in the records already.
+    spared_seconds : float
+        What the fits of its folds were spared, because another fold had done that part.
     best_index : int or None
         Row in `cv_results_`.
     refitted : dict or None
@@ -142,6 +148,8 @@ class Job:
     n_done: int
     n_failed: int
     fold_seconds: float
+    n_reused: int
+    spared_seconds: float
     best_index: int | None
     best_score: float | None
     best_params: dict[str, Any] | None
@@ -190,6 +198,8 @@ class Job:
             n_done=row["n_done"],
             n_failed=row["n_failed"],
             fold_seconds=row["fold_seconds"],
+            n_reused=row["n_reused"],
+            spared_seconds=row["spared_seconds"],
             best_index=row["best_index"],
             best_score=row["best_score"],
             best_params=decoded("best_params"),
@@ -204,8 +214,8 @@ class Job:
 JOB_COLUMNS = (
     "id, name, state, reason, file_name, file_digest, same_content_as, spec, strategy, estimator,"
     " data, scoring, tags, priority, max_engines, data_fingerprint, n_samples, n_features,"
-    " n_splits, versions, n_candidates, n_tasks, n_done, n_failed, fold_seconds, best_index,"
-    " best_score, best_params, refitted, submitted_at, started_at, finished_at"
+    " n_splits, versions, n_candidates, n_tasks, n_done, n_failed, fold_seconds, n_reused,"
+    " spared_seconds, best_index, best_score, best_params, refitted, submitted_at, started_at, finished_at"
 )
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+#: Folds whose texts are in memory together while they are read.
+FOLDS_AT_A_TIME = 20_000
+
 #: As `cv_results_`: column name -> array of shape (n_candidates,), `params` -> list of dicts.
 CVResults = dict[str, Any]
 
@@ -88,56 +91,51 @@ def read_folds(records: sqlite3.Connection, job: Job | int) -> Folds:
         "SELECT id, iteration, n_resources, params FROM candidate WHERE job_id = ? ORDER BY number",
         (job.id,),
     ).fetchall()
+    ids = np.array([row[0] for row in candidates], dtype=np.int64)
+    by_id = np.argsort(ids)
+    shape = (len(candidates), job.n_splits or 0)
+    metrics = job.metrics
+    with_train = bool(job.spec.get("return_train_score"))
+    present, failed = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    fit_time, score_time = np.full(shape, np.nan), np.full(shape, np.nan)
+    test_scores = {metric: np.full(shape, np.nan) for metric in metrics}
+    train_scores = {metric: np.full(shape, np.nan) for metric in metrics if with_train}
+
     tasks = records.execute(
         "SELECT candidate_id, split, state = 'failed', fit_time + coalesce(spared_time, 0),"
         " score_time, test_scores, train_scores FROM task"
         " WHERE job_id = ? AND kind = 'fold' AND state IN ('done', 'failed')",
         (job.id,),
-    ).fetchall()
-
-    shape = (len(candidates), job.n_splits or 0)
-    columns = list(zip(*tasks, strict=True)) or [()] * 7
-    position = {candidate[0]: index for index, candidate in enumerate(candidates)}
-    where = (
-        np.array([position[candidate_id] for candidate_id in columns[0]], dtype=np.intp),
-        np.array(columns[1], dtype=np.intp),
     )
-    failed = np.array(columns[2], dtype=bool)
+    while part := tasks.fetchmany(FOLDS_AT_A_TIME):
+        columns = list(zip(*part, strict=True))
+        where = (
+            by_id[np.searchsorted(ids, np.array(columns[0]), sorter=by_id)],
+            np.array(columns[1], dtype=np.intp),
+        )
+        present[where] = True
+        failed[where] = columns[2]
+        fit_time[where] = np.array(columns[3], dtype=np.float64)  # None is NaN
+        score_time[where] = np.array(columns[4], dtype=np.float64)
+        for tables, texts in ((test_scores, columns[5]), (train_scores, columns[6])):
+            scores = _parse_all(text or "{}" for text in texts) if tables else []
+            for metric, table in tables.items():
+                table[where] = np.array([score.get(metric) for score in scores], dtype=np.float64)
 
-    def spread(values: Sequence[object] | FloatArray, if_failed: float | None) -> FloatArray:
-        """Put one value per finished fold (None is NaN) into its place in the table."""
-        flat = np.array(values, dtype=np.float64)
-        if if_failed is not None:
-            flat[failed] = if_failed
-        table = np.full(shape, np.nan)
-        table[where] = flat
-        return table
-
-    def spread_flags(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        table = np.zeros(shape, dtype=bool)
-        table[where] = flags
-        return table
-
-    error_score = _error_score(job.spec)
-
-    def spread_scores(texts: Sequence[str | None]) -> dict[str, FloatArray]:
-        scores = _parse_all(text or "{}" for text in texts)
-        return {
-            metric: spread([score.get(metric) for score in scores], if_failed=error_score)
-            for metric in job.metrics
-        }
-
-    fit_time = np.array(columns[3], dtype=np.float64)
     fit_time[failed & np.isnan(fit_time)] = 0.0
+    score_time[failed] = 0.0
+    error_score = _error_score(job.spec)
+    for table in (*test_scores.values(), *train_scores.values()):
+        table[failed] = error_score
     halving = job.strategy.startswith("halving")
     return Folds(
         candidates=_parse_all(candidate[3] for candidate in candidates),
-        present=spread_flags(np.ones_like(failed)),
-        failed=spread_flags(failed),
-        fit_time=spread(fit_time, if_failed=None),
-        score_time=spread(columns[4], if_failed=0.0),
-        test_scores=spread_scores(columns[5]),
-        train_scores=spread_scores(columns[6]) if job.spec.get("return_train_score") else {},
+        present=present,
+        failed=failed,
+        fit_time=fit_time,
+        score_time=score_time,
+        test_scores=test_scores,
+        train_scores=train_scores,
         iteration=np.array([row[1] for row in candidates], dtype=np.int64) if halving else None,
         n_resources=np.array([row[2] for row in candidates], dtype=np.int64) if halving else None,
     )

@@ -8,6 +8,7 @@ whichever job they stand, and their finished folds are taken over instead of com
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
@@ -15,8 +16,13 @@ from schemas.job import JobSpec
 from schemas.task import Prepared
 from workers.catalog import Catalog
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 #: Whose versions decide the numbers.
 _DECIDING_VERSIONS = ("python", "foldq", "scikit-learn", "numpy", "scipy", "pandas")
+
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 
 class ContentKeys:
@@ -33,8 +39,10 @@ class ContentKeys:
     def __init__(self, spec: JobSpec, prepared: Prepared, catalog: Catalog):
         self._spec = spec
         self._catalog = catalog
+        self._decides: dict[str, bool] = {}
         self._repeatable: dict[str, bool] = {}
-        self._common = {
+        self._begun: dict[int | None, tuple[_Hash, bytes]] = {}
+        self._common: dict[str, object] = {
             "data": prepared.fingerprint,
             "splits": prepared.splits,
             "estimator": catalog.spell_out_object(spec.estimator),
@@ -55,24 +63,41 @@ class ContentKeys:
         """
         if not self._spec.reuse or not self._is_repeatable(params):
             return None
-        content: dict[str, object] = {**self._common, "params": dict(params)}
-        if n_resources is not None and self._spec.search.resource == "n_samples":
+        if self._spec.search.resource != "n_samples":
+            n_resources = None
+        if n_resources not in self._begun:
+            self._begun[n_resources] = self._begin(n_resources)
+        head, tail = self._begun[n_resources]
+        content = head.copy()
+        content.update(_sorted_json(params).encode() + tail)
+        return content.hexdigest()
+
+    def _begin(self, n_resources: int | None) -> "tuple[_Hash, bytes]":
+        """Hash once what is common to all candidates: what stands before `params`, and the rest.
+
+        The key is the hash of one JSON object whose names are sorted.
+        """
+        content = dict(self._common)
+        if n_resources is not None:
             content["drawn"] = [n_resources, self._spec.search.seed]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        head = _sorted_json({name: content[name] for name in content if name < "params"})
+        tail = _sorted_json({name: content[name] for name in content if name > "params"})
+        begun = hashlib.sha256(f'{head.removesuffix("}")}, "params": '.encode())
+        return begun, f", {tail.removeprefix('{')}".encode()
 
     def _is_repeatable(self, params: Mapping[str, JsonValue]) -> bool:
-        from workers.repeatable import DECIDING, is_repeatable
-
         deciding = {
             name: value
             for name, value in params.items()
             if isinstance(value, dict | list)
             or value is None
-            or name.rpartition("__")[2] in DECIDING
             or value == "passthrough"
+            or self._can_decide(name)
         }
-        text = json.dumps(deciding, sort_keys=True)
+        text = _sorted_json(deciding) if deciding else ""
         if text not in self._repeatable:
+            from workers.repeatable import is_repeatable
+
             try:
                 estimator = self._catalog.build(self._spec.estimator)
                 estimator.set_params(**self._catalog.build_params(deciding))
@@ -80,3 +105,10 @@ class ContentKeys:
             except Exception:  # a candidate that cannot even be built fails in its folds
                 self._repeatable[text] = False
         return self._repeatable[text]
+
+    def _can_decide(self, name: str) -> bool:
+        if name not in self._decides:
+            from workers.repeatable import DECIDING
+
+            self._decides[name] = name.rpartition("__")[2] in DECIDING
+        return self._decides[name]

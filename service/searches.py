@@ -5,10 +5,10 @@ so that a huge grid holds up nobody.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 
 from schemas.lifecycle import JobState
 from schemas.settings import Settings
@@ -22,10 +22,11 @@ from service.store import PlannedCandidate, Store, timestamp
 
 log = logging.getLogger("foldq")
 
-#: Candidates, and folds of them, planned in one turn: a huge grid must not hold up the others, nor
-#: be one huge transaction.
+#: Candidates, and folds of them, planned in one turn, and seconds for which they are listed: a huge
+#: search must not hold up the others, nor be one huge transaction.
 PLAN_CHUNK = 1000
-PLAN_FOLDS = 20_000
+PLAN_FOLDS = 2500
+PLAN_SECONDS = 0.05
 
 
 class Searches:
@@ -42,7 +43,7 @@ class Searches:
         self._settings = settings
         self._store = store
         self._dossiers = dossiers
-        self._planning: dict[int, tuple[Iterator[PlannedCandidate], int]] = {}
+        self._planning: dict[int, tuple[Iterator[PlannedCandidate | None], int]] = {}
 
     @property
     def is_planning(self) -> bool:
@@ -82,22 +83,23 @@ class Searches:
                 yield SearchEnded(job_id, failure)
 
     def plan_more(self) -> Iterator[Stimulus]:
-        """Plan a chunk of each search that has candidates left to plan."""
-        for job_id, (candidates, n_splits) in list(self._planning.items()):
-            size = max(1, min(PLAN_CHUNK, PLAN_FOLDS // n_splits))
-            try:
-                chunk = list(islice(candidates, size))
-            except Exception as error:
-                log.exception("the candidates of job %d cannot be listed", job_id)
-                del self._planning[job_id]
-                why = f"its candidates cannot be listed: {type(error).__name__}: {error}"
-                yield SearchEnded(job_id, why)
-                continue
-            complete = len(chunk) < size
-            if complete:
-                del self._planning[job_id]
-            count = self._store.plan(job_id, chunk, n_splits, _now()) if chunk else 0
-            yield FoldsPlanned(job_id, count, complete)
+        """Plan a chunk of one search that has candidates left to plan; each has its turn."""
+        if not self._planning:
+            return
+        job_id = next(iter(self._planning))
+        candidates, n_splits = self._planning.pop(job_id)
+        size = max(1, min(PLAN_CHUNK, PLAN_FOLDS // n_splits))
+        try:
+            chunk, complete = _listed(candidates, size)
+        except Exception as error:
+            log.exception("the candidates of job %d cannot be listed", job_id)
+            why = f"its candidates cannot be listed: {type(error).__name__}: {error}"
+            yield SearchEnded(job_id, why)
+            return
+        if not complete:
+            self._planning[job_id] = (candidates, n_splits)  # behind the others
+        count = self._store.plan(job_id, chunk, n_splits, _now()) if chunk else 0
+        yield FoldsPlanned(job_id, count, complete)
 
     def _warn_of_no_score(self, job_id: int) -> None:
         """Say so when every fit went well and no candidate could be scored all the same."""
@@ -117,6 +119,20 @@ class Searches:
         )
         directory = self._settings.spool / "results" / str(job_id)
         write_results(directory, job, read_folds(self._store.connection, job))
+
+
+def _listed(
+    candidates: Iterator[PlannedCandidate | None], size: int
+) -> tuple[list[PlannedCandidate], bool]:
+    """List the next candidates, for a moment at most; tell whether there are no more."""
+    chunk: list[PlannedCandidate] = []
+    deadline = time.monotonic() + PLAN_SECONDS
+    for candidate in candidates:
+        if candidate is not None:  # else it stands in the records
+            chunk.append(candidate)
+        if len(chunk) == size or time.monotonic() >= deadline:
+            return chunk, False
+    return chunk, True
 
 
 def _now() -> datetime:

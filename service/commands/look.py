@@ -33,6 +33,8 @@ RECENT_JOBS = 5
 #: Seconds for which a refused file stands in `foldq status`; `foldq watch` looks back a minute.
 REFUSALS_SHOWN = 3600.0
 REFUSALS_WATCHED = 60.0
+#: Jobs that `foldq history` shows on the screen unless told otherwise: thousands fit nobody's.
+LISTED_JOBS = 50
 #: Refused files that `foldq status` names; the others are counted.
 REFUSALS_TOLD = 5
 #: Engines that have left and still stand in `foldq engines`.
@@ -94,15 +96,15 @@ def status(
             ended = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=limit)
             jobs = sorted(jobs + find_jobs(records, ended, now), key=lambda job: job.id)
             (n_jobs,) = records.execute("SELECT count(*) FROM job").fetchone()
-            live = lives.engines(records, past=False) if held else []
+            n_live = lives.n_live(records) if held else 0
             busy = {load.engine_id for load in lives.loads(records)} if held else set()
-            lines = [progress(records, job, now) for job in jobs]
+            lines = [] if as_json else [progress(records, job, now) for job in jobs]
             documents = [job_json(records, job, now) for job in jobs] if as_json else []
             if held is None:  # then no time is left, it stands still
                 lines = [replace(line, time_left=None) for line in lines]
                 documents = [{**job, "time_left": None} for job in documents]
     except NoRecords:
-        lines, documents, n_jobs, live, busy = [], [], 0, [], set()
+        lines, documents, n_jobs, n_live, busy = [], [], 0, 0, set()
 
     if as_json:
         scheduler: dict[str, Any] = {
@@ -112,11 +114,11 @@ def status(
         }
         if held is not None:
             scheduler |= asdict(held)
-        scheduler |= {"n_engines": len(live), "n_busy": len(busy)}
+        scheduler |= {"n_engines": n_live, "n_busy": len(busy)}
         refused = [{"file": str(r.file), "problems": r.problems} for r in refused_lately]
         print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs, refused=refused))
         return
-    head = scheduler_line(held, str(settings.spool), len(live), len(busy))
+    head = scheduler_line(held, str(settings.spool), n_live, len(busy))
     n_more = n_jobs - len(lines)
     present(status_screen(lines, head, n_more, bars=screen().is_terminal))
     for refusal in refused_lately[-REFUSALS_TOLD:]:
@@ -270,11 +272,13 @@ def results(
         assert output is not None
         exports.to_dataframe(table).to_parquet(output, index=False)
     else:
-        text = exports.to_csv(table) if as_csv else exports.to_json(job, table, partial=partial)
+        texts = exports.to_csv(table) if as_csv else exports.to_json(job, table, partial=partial)
         if output is None:
-            typer.echo(text, nl=not text.endswith("\n"))
+            for text in texts:
+                typer.echo(text, nl=False)
         else:
-            output.write_text(text if text.endswith("\n") else text + "\n")
+            with output.open("w") as file:
+                file.writelines(texts)
     if output is not None:
         tell(f"Wrote {len(table['params'])} candidates to {quoted(output)}")
     if partial:
@@ -308,7 +312,10 @@ def history(
     sort: Annotated[
         str, typer.Option(help="id, name, score, submitted or duration; -score: largest first.")
     ] = "-id",
-    limit: Annotated[int | None, typer.Option("-n", "--limit", min=1, help="At most N.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("-n", "--limit", min=1, help="At most N. [default: 50 on the screen]"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find jobs, past and present.
@@ -321,7 +328,7 @@ def history(
     from schemas.lifecycle import JobState
     from schemas.problems import nearest
     from service.commands.screens import history_table
-    from service.history import Query, find_jobs, parse_moment, parse_sort
+    from service.history import Query, count_jobs, find_jobs, parse_moment, parse_sort
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.records import Job, NoRecords
@@ -349,21 +356,25 @@ def history(
             max_score=max_score,
             sort=key,
             descending=descending,
-            limit=limit,
+            limit=limit if as_json or limit is not None else LISTED_JOBS,
         )
     except ValueError as error:
         stop(ExitCode.USAGE, str(error))
     settings = settings_of(ctx, spool)
     jobs: list[Job] = []
     documents: list[dict[str, Any]] = []
+    n_found = 0
     with suppress(NoRecords), records_of(settings) as records:
         jobs = find_jobs(records, query, now)
         documents = [job_json(records, job, now) for job in jobs] if as_json else []
+        n_found = len(jobs) if limit is not None else count_jobs(records, query)
     if as_json:
         print_json(document(jobs=documents))
         return
     if jobs:
         present(history_table(jobs, now, wide=screen().width >= 110))
+        if n_found > len(jobs):
+            tell(f"[dim]{len(jobs)} of {n_found:,} jobs; all: foldq history -n {n_found}[/]")
     else:
         plain = Query(sort=query.sort, descending=query.descending, limit=query.limit)
         narrowed = query != plain

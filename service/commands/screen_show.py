@@ -12,7 +12,7 @@ from rich.text import Text
 
 from service import lives
 from service.commands.screens import STATE_STYLES, plain_table
-from service.commands.terminal import clock, duration, params, score, value_text
+from service.commands.terminal import clock, counted, duration, params, score, value_text
 from service.history import time_left
 from service.records import Job, parse_time, seconds_between
 
@@ -83,6 +83,7 @@ def _facts(records: sqlite3.Connection, job: Job, now: datetime) -> Table:
         f"refit {value_text(spec.get('refit'))}",
     )
     fact("tasks", *_task_counts(lives.task_states(records, job.id)))
+    fact("spared", *_spared(job))
     left = time_left(records, job, now)
     fact("time left", left is not None and f"about {duration(left)}")
     if job.best_score is not None:
@@ -104,6 +105,16 @@ def _task_counts(counts: dict[str, dict[str, int]]) -> list[str]:
     for kind, states in counts.items():
         each = ", ".join(f"{count} {state}" for state, count in states.items())
         said.append(f"folds {each}" if kind == "fold" else f"{kind} {each.removeprefix('1 ')}")
+    return said
+
+
+def _spared(job: Job) -> list[str]:
+    """Say what had not to be computed, because it was known or another fold had done it."""
+    said = []
+    if job.spared_seconds:
+        said.append(f"{job.spared_seconds:,.1f} s of fits shared")
+    if job.n_reused:
+        said.append(f"{counted(job.n_reused, 'fold')} taken from the records")
     return said
 
 

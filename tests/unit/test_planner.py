@@ -382,7 +382,7 @@ def store(tmp_path):
     store.admit(SPEC, name="job.json", data=b"{}", digest="d", estimator="SVC", now=NOW)
     store.engine_joined("local", 0, "identity", EngineReport("host", 123, {}), NOW)
     store.record([RecordPrepared(1, prepared(2, None))], NOW)
-    store.plan(1, list(next_step(store).candidates), 2, NOW)
+    store.plan(1, [c for c in next_step(store).candidates if c is not None], 2, NOW)
     yield store
     store.close()
 
