@@ -178,7 +178,7 @@ class Daemon:
             failpoint("daemon.job.taken_up")
         self._collect()
         failpoint("daemon.collected")
-        next_scan = next_look = 0.0
+        next_look = 0.0
         draining = False
         while True:
             stimuli = deque(self._facts())
@@ -190,8 +190,7 @@ class Daemon:
                 self._look_at_engines()
                 self._store.fold_in()
                 stimuli.append(Tick())
-            if now >= next_scan and not draining:
-                next_scan = now + self._settings.poll
+            if not draining and self._intake.is_due(now):
                 stimuli.extend(self._intake_files(now))
                 stimuli.extend(self._control_requests())
             if self._stop_signals and not draining:
