@@ -11,7 +11,6 @@ import logging
 import os
 import secrets
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,8 +37,8 @@ SECOND_LOOK = 0.04
 #: Seconds for each file of a scan until the next one, should the directory change all the time.
 _REST = 1e-4
 
-#: How far back the last write of a submitted file is dated (nanoseconds): the clock of a file system
-#: may tick a hundred times a second only, and the file is to be seen as put in its place.
+#: How far back the last write of a submitted file is dated (nanoseconds): the clock of a file
+#: system may tick a hundred times a second only, and the file is to be seen as put in its place.
 _BEFORE = 1_000_000_000
 
 #: Seconds for which a file may have two links: `submit` makes it so for an instant.
