@@ -197,7 +197,7 @@ class Settings(BaseSettings):
     settle: Duration = Field(
         default=1.0,
         description="Time for which a job file must stay the same before it is taken: a copy over "
-        "a slow network pauses.",
+        "a slow network pauses. A file that was renamed into its place need not wait.",
     )
     database: Path | None = Field(
         default=None, description="The records; default: foldq.db in the spool."

@@ -23,7 +23,8 @@ from types import FrameType
 from schemas.lifecycle import JobState, TaskKind
 from schemas.settings import Settings
 from schemas.task import BatchReport, FoldResult, TaskFailure
-from service import control, descriptors, lock, spool
+from service import control, descriptors, spool
+from service.beginning import Beginning, begin
 from service.dossier import Dossiers
 from service.engines import (
     ClusterFailed,
@@ -36,7 +37,7 @@ from service.engines import (
     Welcomed,
 )
 from service.handover import known_engines, open_batches
-from service.layout import check_writable, make_directories
+from service.localcluster import LocalCluster
 from service.logs import start_logging
 from service.policy import Policy
 from service.prune import Pruner
@@ -97,7 +98,9 @@ RECORDS_RETRY = 1.0
 CLUSTER_RETRY = 5.0
 
 
-def serve(settings: Settings, *, until_idle: bool = False) -> None:
+def serve(
+    settings: Settings, *, until_idle: bool = False, beginning: Beginning | None = None
+) -> None:
     """Run a scheduler on the spool until it is told to stop.
 
     The first SIGTERM or Ctrl-C lets the engines finish what they run, the second stops now.
@@ -106,6 +109,8 @@ def serve(settings: Settings, *, until_idle: bool = False) -> None:
     ----------
     until_idle : bool
         Stop by itself when no file waits and no job can go on.
+    beginning : Beginning, optional
+        The spool, held already, and its cluster, on its way.
 
     Raises
     ------
@@ -118,16 +123,14 @@ def serve(settings: Settings, *, until_idle: bool = False) -> None:
     service.recordfaults.StoppedWaiting
         When it was told to stop while there was no room to record what it knew.
     """
-    make_directories(settings.spool)
-    check_writable(settings.spool)
     with ExitStack() as stack:
-        held = stack.enter_context(lock.hold(settings.spool))
+        beginning = beginning or stack.enter_context(begin(settings))
         start_logging(settings.spool / "logs")
         descriptors.raise_limit(settings.engines)
         stack.enter_context(damage_named(settings.database_path))
         store = Store(settings.database_path, synchronous=settings.synchronous)
         stack.callback(store.close)
-        daemon = Daemon(settings, store, Troubles(held.tell))
+        daemon = Daemon(settings, store, Troubles(beginning.held.tell), beginning.cluster)
         stack.callback(daemon.close)
         daemon.run(until_idle=until_idle)
 
@@ -141,7 +144,13 @@ def _warm_up() -> None:
 class Daemon:
     """One scheduler process. Use `serve`."""
 
-    def __init__(self, settings: Settings, store: Store, troubles: Troubles):
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        troubles: Troubles,
+        cluster: LocalCluster | None = None,
+    ):
         self._settings = settings
         self._store = store
         self._troubles = troubles
@@ -149,7 +158,8 @@ class Daemon:
         self._desk = control.Desk(settings.spool)
         self._stop_signals = 0
         self._inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
-        self._engines = Engines(settings, settings.spool / "cluster", self._inbox.put)
+        directory = settings.spool / "cluster"
+        self._engines = Engines(settings, directory, self._inbox.put, cluster)
         self._intake = spool.Intake(settings, store)
         self._dossiers = Dossiers(settings, store)
         self._pruner = Pruner(store, settings.spool)
@@ -178,7 +188,7 @@ class Daemon:
             failpoint("daemon.job.taken_up")
         self._collect()
         failpoint("daemon.collected")
-        next_scan = next_look = 0.0
+        next_look = 0.0
         draining = False
         while True:
             stimuli = deque(self._facts())
@@ -190,8 +200,7 @@ class Daemon:
                 self._look_at_engines()
                 self._store.fold_in()
                 stimuli.append(Tick())
-            if now >= next_scan and not draining:
-                next_scan = now + self._settings.poll
+            if not draining and self._intake.is_due(now):
                 stimuli.extend(self._intake_files(now))
                 stimuli.extend(self._control_requests())
             if self._stop_signals and not draining:

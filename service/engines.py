@@ -119,14 +119,23 @@ class Engines:
         Where a local cluster keeps its socket, connection files and log (owner only).
     tell : callable
         Takes each `Fact`; called from several threads.
+    cluster : LocalCluster, optional
+        The local cluster, should it have been started ahead.
     """
 
-    def __init__(self, settings: Settings, directory: Path, tell: Callable[[Fact], None]):
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Path,
+        tell: Callable[[Fact], None],
+        cluster: LocalCluster | None = None,
+    ):
         self._settings = settings
         self._tell = tell
         self._cluster: LocalCluster | None = None
         if not settings.cluster.is_running:
-            self._cluster = LocalCluster(directory, settings, self._process_event)
+            self._cluster = cluster or LocalCluster(directory, settings)
+            self._cluster.tell = self._process_event
         self._client: ipp.Client | None = None
         self._views: dict[int, ipp.DirectView] = {}
         self._ids: dict[int, int] = {}  # ipyparallel's number -> our engine id
@@ -211,7 +220,7 @@ class Engines:
                 self._cluster.starting.update(
                     {pid: time.monotonic() for pid in running if pid not in joined}
                 )
-                for _ in range(self._settings.engines - len(running)):
+                for _ in range(self._settings.engines - self._cluster.n_engines):
                     self._cluster.start_engine()
                 if len(running) > self._settings.engines:
                     log.info(
@@ -227,7 +236,7 @@ class Engines:
         if self._cluster is not None and not self._stopping:
             self._cluster.launch()
             self._await_connection_file(self._cluster)
-            for _ in range(n_engines):
+            for _ in range(n_engines - self._cluster.n_engines):
                 self._cluster.start_engine()
         if not self._stopping:
             self._connect()

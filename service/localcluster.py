@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ log = logging.getLogger("foldq.cluster")
 _ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
 }
+
+#: What the fork server and its processes have to say, in the cluster's directory.
+_LOG = "forkserver.log"
 
 #: Missed heartbeats after which the controller gives an engine up; the period is a setting.
 _MAX_MISSES = 40
@@ -85,14 +88,18 @@ class LocalCluster:
     """
 
     def __init__(
-        self, directory: Path, settings: Settings, tell: Callable[[Ended | ServerGone], None]
+        self,
+        directory: Path,
+        settings: Settings,
+        tell: Callable[[Ended | ServerGone], None] = lambda _: None,
     ):
         self._directory = directory
         self._settings = settings
-        self._tell = tell
+        self.tell = tell
         self._connection: socket.socket | None = None
         self._send_lock = threading.Lock()
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: psutil.Process | None = None
+        self._child: subprocess.Popen[bytes] | None = None  # the same, for the one who started it
         self._cluster_id = ""
         self._last_heard = 0.0
         #: The processes that run, and what they are.
@@ -154,11 +161,11 @@ class LocalCluster:
         bool
             Whether its controller runs. Everything that does not fit is ended.
         """
+        if self._server is not None:
+            return False  # started ahead, because there was none
         hello = self._connect()
         if hello is not None:
-            self.roles = {entry["pid"]: entry["role"] for entry in hello["processes"]}
-            if hello["key"] == self._key and "controller" in self.roles.values():
-                self._cluster_id = hello["cluster"]
+            if hello["key"] == self._key and self._adopt(hello):
                 return True
             if hello["key"] != self._key:
                 log.warning(
@@ -168,8 +175,39 @@ class LocalCluster:
         self._abandon()
         return False
 
+    def _adopt(self, hello: dict[str, Any]) -> bool:
+        """Take over what a fork server has, if a controller is there."""
+        roles = {entry["pid"]: entry["role"] for entry in hello["processes"]}
+        if "controller" not in roles.values():
+            return False
+        self.roles, self._cluster_id = roles, hello["cluster"]
+        self._n_asked = hello["coming"]
+        return True
+
+    def start_ahead(self) -> None:
+        """Begin to start fork server, controller and engines, unless there is a fork server.
+
+        Nothing is waited for: `launch` finds them, when the scheduler has come that far. Where this
+        cannot be done, `launch` will say so.
+        """
+        with contextlib.suppress(OSError):
+            forkserver.connect(self._directory / forkserver.SOCKET).close()
+            return  # an earlier scheduler's: see `attach`
+        self._abandon()
+        self._cluster_id = _new_id()
+        begin = [self._controller(), *[self._engine()] * self._settings.engines]
+        with contextlib.suppress(OSError):
+            self._spawn_server(begin)
+
+    def end_ahead(self) -> None:
+        """End what was started ahead, if no scheduler came to use it."""
+        if self._server is not None and self._connection is None:
+            self._abandon()
+
     def launch(self) -> None:
         """Start a controller, and the fork server first if there is none.
+
+        What was started ahead, or by a scheduler that was killed as it started, is taken over.
 
         Raises
         ------
@@ -184,8 +222,16 @@ class LocalCluster:
                 cluster.listen,
             )
         if self._connection is None:
-            self._start_server()
-        self._cluster_id = f"foldq-{uuid4().hex[:12]}"
+            hello = self._start_server()
+            if hello is not None and self._adopt(hello):
+                now = time.monotonic()
+                self.starting = {pid: now for pid, role in self.roles.items() if role == "engine"}
+                return
+        self._cluster_id = _new_id()
+        self._ask(**self._controller())
+        failpoint("cluster.controller.asked")
+
+    def _controller(self) -> dict[str, Any]:
         arguments = [
             *self._common_arguments(),
             f"--ip={self._settings.cluster.listen}",
@@ -195,15 +241,17 @@ class LocalCluster:
             f"--HeartMonitor.max_heartmonitor_misses={_MAX_MISSES}",
             f"--IPController.enable_curve={self._settings.cluster.uses_curve}",
         ]
-        self._ask(do="controller", cluster=self._cluster_id, arguments=arguments)
-        failpoint("cluster.controller.asked")
+        return {"do": "controller", "cluster": self._cluster_id, "arguments": arguments}
 
     def start_engine(self) -> None:
         """Have one more engine forked."""
-        arguments = [*self._common_arguments(), "--IPEngine.enable_nanny=False"]
-        self._ask(do="engine", arguments=arguments, memory=self.engine_memory)
+        self._ask(**self._engine())
         self._n_asked += 1
         failpoint("cluster.engine.asked")
+
+    def _engine(self) -> dict[str, Any]:
+        arguments = [*self._common_arguments(), "--IPEngine.enable_nanny=False"]
+        return {"do": "engine", "arguments": arguments, "memory": self.engine_memory}
 
     @property
     def engine_memory(self) -> int:
@@ -217,7 +265,23 @@ class LocalCluster:
             "--log-level=ERROR",
         ]
 
-    def _start_server(self) -> None:
+    def _start_server(self) -> dict[str, Any] | None:
+        """Start the fork server, or wait for the one started ahead; return its greeting."""
+        if self._server is None or not _runs(self._server):
+            self._spawn_server()
+        assert self._server is not None
+        deadline = time.monotonic() + _START_PATIENCE
+        while (hello := self._connect()) is None or hello["key"] != self._key:
+            if not _runs(self._server) or time.monotonic() > deadline:
+                told = self._directory / _LOG
+                raise TimeoutError(f"the cluster's parent process did not come up: see {told}")
+            time.sleep(0.02)
+        if hello["pid"] != self._server.pid:
+            # One was coming up already, from a scheduler that was killed as it started it.
+            self._end_server()
+        return hello
+
+    def _spawn_server(self, begin: Sequence[dict[str, Any]] = ()) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The profile would be made by two processes at once, and one of them would fail.
         (self._directory / "profile").mkdir(mode=0o700, exist_ok=True)
@@ -227,13 +291,14 @@ class LocalCluster:
             # ipyparallel and IPython write below here only, not into the user's home.
             "IPYTHONDIR": str(self._directory / "ipython"),
         }
-        log_file = self._directory / "forkserver.log"
+        log_file = self._directory / _LOG
         log_file.unlink(missing_ok=True)
         with create(log_file) as output:
-            self._server = subprocess.Popen(
+            self._child = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "workers.forkserver", str(self._directory)),
                     *("--key", self._key, "--grace", str(self._settings.grace)),
+                    *("--begin", json.dumps(begin)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -241,16 +306,20 @@ class LocalCluster:
                 start_new_session=True,
                 env=environment,
             )
+        self._server = psutil.Process(self._child.pid)
         failpoint("cluster.fork_server.started")
-        deadline = time.monotonic() + _START_PATIENCE
-        while (hello := self._connect()) is None or hello["key"] != self._key:
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                raise TimeoutError(f"the cluster's parent process did not come up: see {log_file}")
-            time.sleep(0.02)
-        if hello["pid"] != self._server.pid:
-            # One was coming up already, from a scheduler that was killed as it started it.
-            self._server.kill()
-            self._server.wait()
+
+    def _end_server(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        with contextlib.suppress(psutil.Error):
+            server.kill()
+        deadline = time.monotonic() + _END_PATIENCE
+        while _runs(server) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if self._child is not None:
+            self._child.poll()
 
     def end(self) -> None:
         """End every process, the fork server too, whatever state they are in."""
@@ -284,9 +353,7 @@ class LocalCluster:
         """Let go of the fork server and see to it that nothing written down stays alive."""
         self._close()
         end_written_down(self._directory / forkserver.BOOK)
-        if self._server is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._server.wait(_END_PATIENCE)
+        self._end_server()
         self._forget_processes()
 
     def _forget_processes(self) -> None:
@@ -336,7 +403,7 @@ class LocalCluster:
             pass
         if self._connection is connection:
             self._close()
-            self._tell(ServerGone())
+            self.tell(ServerGone())
 
     def _heard(self, event: dict[str, Any]) -> None:
         match event["event"]:
@@ -349,7 +416,7 @@ class LocalCluster:
                 self._last_heard += event["seconds"]
             case "ended":
                 self.roles.pop(event["pid"], None)
-                self._tell(Ended(event["pid"], event["role"], _how(event)))
+                self.tell(Ended(event["pid"], event["role"], _how(event)))
 
     def _ask(self, **request: Any) -> None:
         with self._send_lock:
@@ -378,6 +445,17 @@ class LocalCluster:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
+
+
+def _new_id() -> str:
+    return f"foldq-{uuid4().hex[:12]}"
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Tell whether a process runs: one that ended, and that nobody has waited for, does not."""
+    with contextlib.suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _how(event: dict[str, Any]) -> str:

@@ -84,6 +84,17 @@ class Hold:
         self.holder = replace(self.holder, trouble=trouble)
         self.write()
 
+    def take_over(self) -> None:
+        """Hold the spool in a process that was forked from the one that took the lock."""
+        self.holder = replace(self.holder, pid=os.getpid())
+        self.write()
+
+    def release(self) -> None:
+        """Let go of the lock; a process that was forked meanwhile keeps it."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def write(self) -> None:
         """Write the file over, at the same size: readers find the old text or the new one."""
         os.pwrite(self._descriptor, _block(self.holder), 0)
@@ -104,12 +115,12 @@ def hold(spool: Path) -> Iterator[Hold]:
         descriptor = os.open(spool / LOCK_FILE, flags, 0o600)
     except OSError as error:
         raise SpoolUnusable(spool, error) from error
+    mine = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat())
+    held = Hold(descriptor, mine)
     try:
         if not _lock(descriptor):
             other = _read(descriptor)
             raise SpoolHeld(other.pid, other.host)
-        mine = Holder(os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat())
-        held = Hold(descriptor, mine)
         try:
             held.write()
             os.ftruncate(descriptor, SIZE)
@@ -119,7 +130,7 @@ def hold(spool: Path) -> Iterator[Hold]:
         failpoint("lock.taken")
         yield held
     finally:
-        os.close(descriptor)
+        held.release()
 
 
 def holder(spool: Path) -> Holder | None:

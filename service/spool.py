@@ -11,9 +11,10 @@ import logging
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +24,22 @@ from schemas.settings import Settings
 from service import jobfile, jsontext
 from service.layout import REPORT_SUFFIX, SpoolUnusable, is_meant, make_directories
 from service.store import Admission, Store
+from service.writers import nobody_writes
 from workers.atomic import create, replacing, sync_directory
 from workers.catalog import Catalog
 from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.spool")
+
+#: Seconds between two looks at a file that was put into its place, which are enough for it.
+SECOND_LOOK = 0.04
+
+#: Seconds for each file of a scan until the next one, should the directory change all the time.
+_REST = 1e-4
+
+#: How far back the last write of a submitted file is dated (nanoseconds): the clock of a file
+#: system may tick a hundred times a second only, and the file is to be seen as put in its place.
+_BEFORE = 1_000_000_000
 
 #: Seconds for which a file may have two links: `submit` makes it so for an instant.
 _LINK_PATIENCE = 5.0
@@ -66,6 +78,8 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
     try:
         with create(beside) as file:
             file.write(data)
+        written = time.time_ns() - _BEFORE
+        os.utime(beside, ns=(written, written))
         failpoint("spool.submit.link.before")
         # A link, not a rename: it fails where a rename would overwrite.
         os.link(beside, target)
@@ -85,12 +99,46 @@ def submit(spool: Path, data: bytes, name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Sighting:
-    """A file as a scan saw it: unchanged for a while, it is complete."""
+    """A file as a scan saw it: unchanged for a while, it is complete.
+
+    Attributes
+    ----------
+    ctime_ns : int
+        When its content, name or rights changed last.
+    since, placed_since : float
+        When it was first seen with this content, and with this `ctime_ns` (monotonic seconds).
+    is_same : bool
+        Whether the look before saw the same content.
+    """
 
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int = field(compare=False)
     since: float = field(compare=False)
+    placed_since: float = field(compare=False)
+    is_same: bool = field(default=False, compare=False)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it was renamed, linked, dated or given rights after its last write.
+
+        Who still writes a file changes both times at once; who moves a finished one into its place
+        changes the later one only.
+        """
+        return self.size > 0 and self.ctime_ns > self.mtime_ns
+
+
+def _sighting(found: os.stat_result, now: float, before: _Sighting | None) -> _Sighting:
+    """Say how a file was found, and since when it is so."""
+    sighting = _Sighting(
+        found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns, now, now
+    )
+    if before != sighting:
+        return sighting
+    assert before is not None
+    in_place = before.placed_since if before.ctime_ns == sighting.ctime_ns else now
+    return replace(sighting, since=before.since, placed_since=in_place, is_same=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +185,33 @@ class Intake:
         self._doubled: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
         self._unmoved: dict[str, int] = {}
+        self._directory_seen = 0
+        self._next_scan = self._rest_until = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether a scan is due: some time has passed, or something has come or gone.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds, as in `ready`.
+        """
+        if now >= self._next_scan:
+            return True
+        return now >= self._rest_until and self._directory_changed() != self._directory_seen
+
+    def _directory_changed(self) -> int:
+        try:
+            return (self._spool / "incoming").stat().st_mtime_ns
+        except OSError:
+            return 0  # what is wrong is told by the next scan
 
     def ready(self, now: float) -> list[str]:
-        """Scan `incoming/` and return the names that stayed the same for the settling time.
+        """Scan `incoming/` and return the names of files that are complete.
+
+        Those are the files that stayed the same for the settling time, and, at the second look,
+        those that were put into their place after they were written and that nobody has open for
+        writing.
 
         Parameters
         ----------
@@ -153,6 +225,8 @@ class Intake:
         """
         seen: dict[str, _Sighting] = {}
         ready: list[str] = []
+        self._next_scan = now + self._settings.poll
+        self._directory_seen = self._directory_changed()
         try:
             scan = os.scandir(self._spool / "incoming")
         except FileNotFoundError:
@@ -166,14 +240,11 @@ class Intake:
                     found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                sighting = _Sighting(found.st_size, found.st_mtime_ns, found.st_ino, now)
-                before = self._seen.get(entry.name)
-                if before != sighting:
-                    seen[entry.name] = sighting
-                    continue
-                assert before is not None
-                seen[entry.name] = before
-                if now - before.since < self._settings.settle:
+                sighting = _sighting(found, now, self._seen.get(entry.name))
+                seen[entry.name] = sighting
+                if not self._is_complete(entry.name, sighting, now):
+                    if sighting.is_placed:
+                        self._next_scan = now + SECOND_LOOK
                     continue
                 if now < self._not_before.get(entry.name, now):
                     continue
@@ -183,10 +254,22 @@ class Intake:
                         continue
                 ready.append(entry.name)
         self._seen = seen
+        self._rest_until = now + len(seen) * _REST
         self._doubled = {name: at for name, at in self._doubled.items() if name in seen}
         self._not_before = {name: at for name, at in self._not_before.items() if name in seen}
         self._unmoved = {name: job_id for name, job_id in self._unmoved.items() if name in seen}
         return sorted(ready)
+
+    def _is_complete(self, name: str, sighting: _Sighting, now: float) -> bool:
+        if not sighting.is_same:
+            return False  # one look is never enough
+        if now - sighting.since >= self._settings.settle:
+            return True
+        if not sighting.is_placed:
+            return False
+        if now - sighting.placed_since < SECOND_LOOK:
+            return False
+        return nobody_writes(self._spool / "incoming" / name)
 
     @property
     def has_waiting(self) -> bool:

@@ -16,19 +16,23 @@ A scheduler talks to it over a Unix socket in the cluster's directory, in lines 
 ``{"do": "end"}``                       end all processes; the fork server stays
 ``{"do": "quit"}``                      end all processes and the fork server
 ``{"do": "ping"}``                      answer with a `pong`
-``{"event": "hello", …}``               the state, told to each scheduler that connects
+``{"event": "hello", …}``               the state, told to each scheduler that connects: its
+                                        processes, and how many engines are still `coming`
 ``{"event": "busy", "seconds"}``        nothing more will be heard for so long, at most
 ``{"event": "started", "pid", "role"}``
 ``{"event": "ended", "pid", "role", "signal", "code"}``
 ======================================  ==========================================================
 
 This module is run as ``python -m workers.forkserver DIRECTORY``. It has no threads, because only
-the thread that forks lives on in the child.
+the thread that forks lives on in the child. What engines need is imported when the first one is
+asked for, a package at a time, with a look at the socket in between. With ``--begin`` it starts on
+a controller and engines at once, before any scheduler has connected.
 """
 
 import argparse
 import contextlib
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -46,11 +50,18 @@ from typing import Any, NoReturn
 import psutil
 
 from workers.deathsignal import die_with
-from workers.welcome import warm_up
+from workers.welcome import WARM
 
 SOCKET = "forkserver.sock"
 BOOK = "processes.json"
 LOCK = "forkserver.lock"
+
+#: What engines share, in steps of less than a second each. The last one also knows every estimator:
+#: saving the first model would import them all.
+_STEPS = (
+    "ipyparallel.engine.app", "numpy", "scipy.sparse", "scipy.spatial", "scipy.optimize",
+    "scipy.stats", "pandas", *WARM, "skops.io",
+)  # fmt: skip
 
 #: Seconds between SIGTERM and SIGKILL for the controller, which has a child of its own to end.
 _PATIENCE = 1.0
@@ -73,9 +84,13 @@ class ForkServer:
         What the cluster was made for (versions, settings): a scheduler with another key ends it.
     grace : float
         Seconds without a scheduler after which everything is ended.
+    begin : sequence of dict
+        Requests to carry out before anybody connects.
     """
 
-    def __init__(self, directory: Path, key: str, grace: float):
+    def __init__(
+        self, directory: Path, key: str, grace: float, begin: Sequence[dict[str, Any]] = ()
+    ):
         self._directory = directory
         self._key = key
         self._grace = grace
@@ -84,6 +99,8 @@ class ForkServer:
         self._alone_since = time.monotonic()
         self._client: socket.socket | None = None
         self._received = b""
+        self._coming: list[dict[str, Any]] = []  # engines asked for, while imports are to be done
+        self._to_import = list(_STEPS)
         self._selector = selectors.DefaultSelector()
         self._lock = take_over(directory)
         self._listener = listen(directory / SOCKET)
@@ -98,13 +115,18 @@ class ForkServer:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
         self._write_book()
+        for request in begin:
+            self._do(request)
 
     def serve(self) -> NoReturn:
         """Answer schedulers until there is none any more."""
         while True:
-            for key, _ in self._selector.select(timeout=min(1.0, self._grace / 4)):
+            idle = 0.0 if self._coming else min(1.0, self._grace / 4)
+            for key, _ in self._selector.select(timeout=idle):
                 key.data()
             self._reap()
+            if self._coming:
+                self._go_on_with_engines()
             if self._client is None and time.monotonic() - self._alone_since > self._grace:
                 self._quit()
 
@@ -122,8 +144,10 @@ class ForkServer:
             pid=os.getpid(),
             key=self._key,
             cluster=self._cluster,
+            coming=len(self._coming),
             processes=[{"pid": pid, "role": role} for pid, role in self._roles.items()],
         )
+        self._say_if_busy()
 
     def _read(self) -> None:
         assert self._client is not None
@@ -161,10 +185,10 @@ class ForkServer:
                 self._cluster = request["cluster"]
                 self._fork("controller", request)
             case "engine":
-                self._tell(event="busy", seconds=_WARM_UP_PATIENCE)
-                importlib.import_module("ipyparallel.engine.app")
-                warm_up()
-                self._fork("engine", request)
+                self._coming.append(request)
+                self._say_if_busy()
+                if not self._to_import:
+                    self._go_on_with_engines()
             case "signal":
                 if request["pid"] in self._roles:  # not reaped: the number is still this process's
                     with contextlib.suppress(ProcessLookupError):
@@ -175,6 +199,22 @@ class ForkServer:
                 self._end_all()
             case "quit":
                 self._quit()
+
+    def _say_if_busy(self) -> None:
+        if self._coming and self._to_import:
+            self._tell(event="busy", seconds=_WARM_UP_PATIENCE)
+
+    def _go_on_with_engines(self) -> None:
+        """Import the next of what engines share; when all is there, fork those that wait for it."""
+        if self._to_import:
+            gc.disable()  # it would go through all that is imported, again and again
+            importlib.import_module(self._to_import.pop(0))
+            gc.enable()
+        if not self._to_import:
+            gc.freeze()  # nor should engines go through it, and copy what they share
+            coming, self._coming = self._coming, []
+            for request in coming:
+                self._fork("engine", request)
 
     def _fork(self, role: str, request: dict[str, Any]) -> None:
         parent = os.getpid()
@@ -239,6 +279,7 @@ class ForkServer:
 
     def _end_all(self) -> None:
         """End every process: engines at once, the controller with a little time to clean up."""
+        self._coming.clear()
         for pid, role in self._roles.items():
             # One that is stopped must wake up to hear the polite signal.
             _signal_group(pid, signal.SIGTERM if role == "controller" else signal.SIGKILL)
@@ -370,9 +411,10 @@ def main() -> NoReturn:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--key", default="")
     parser.add_argument("--grace", type=float, default=300.0, help="seconds")
+    parser.add_argument("--begin", type=json.loads, default=[], help="requests, as JSON")
     given = parser.parse_args()
     os.umask(0o077)  # connection files, logs: for the owner only
-    ForkServer(given.directory, given.key, given.grace).serve()
+    ForkServer(given.directory, given.key, given.grace, given.begin).serve()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import schemas
 from schemas.task import EngineReport
 
 #: Imported before the first task, so that none of its time goes into that.
-_WARM = (
+WARM = (
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sklearn.pipeline",
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 def warm_up() -> None:
     """Import what folds need."""
-    for module in _WARM:
+    for module in WARM:
         importlib.import_module(module)
 
 

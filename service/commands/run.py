@@ -1,5 +1,6 @@
 """The commands that bring searches in: serve, run, submit, validate."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from service.commands.terminal import ExitCode, present, print_json, quoted, sto
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
+    from service.beginning import Beginning
     from service.commands.submission import Submission
     from service.commands.validation import Verdict
     from service.records import Job
@@ -38,13 +40,13 @@ def serve(
       foldq serve --spool /data/searches --engines 8
       foldq serve --until-idle
     """
-    from service.layout import make_directories
+    from service.beginning import begin
 
     settings = settings_of(ctx, spool, engines=engines)
-    make_directories(settings.spool)  # before what follows is imported: files may come at once
-    from service import daemon
+    with begin(settings) as beginning:  # before what follows is imported, which takes a second
+        from service import daemon
 
-    daemon.serve(settings, until_idle=until_idle)
+        daemon.serve(settings, until_idle=until_idle, beginning=beginning)
 
 
 def _plain_name(name: str | None) -> str | None:
@@ -81,28 +83,54 @@ def run(
       foldq run examples/digits-svc.yaml
       foldq run examples/digits-svc.yaml --engines 4 --spool /tmp/spool
     """
-    from service.commands.own_scheduler import OwnScheduler
-    from service.lock import holder
-
     settings = settings_of(ctx, spool, engines=engines)
+    with ExitStack() as stack:
+        beginning = _begun(stack, settings) if file.is_file() else None
+        job = _run(settings, file, name, beginning, as_json=as_json)
+    if job.state != "completed":
+        raise typer.Exit(int(ExitCode.JOB_FAILED))
+
+
+def _begun(stack: ExitStack, settings: "Settings") -> "Beginning | None":
+    """Hold the spool and have engines come up while the file is checked; None if it is held."""
+    from service.beginning import begin
+    from service.lock import SpoolHeld, holder
+
+    if holder(settings.spool) is not None:
+        return None
+    try:
+        return stack.enter_context(begin(settings))
+    except SpoolHeld:  # this very moment
+        return None
+
+
+def _run(
+    settings: "Settings",
+    file: Path,
+    name: str | None,
+    beginning: "Beginning | None",
+    *,
+    as_json: bool,
+) -> "Job":
     (verdict,) = _judged([file], settings, name)
     submission = _handed_in(settings, verdict, name)
     _tell_submission(settings, submission)
     if submission.job is not None and submission.job.state.is_final:
         job = submission.job
         _print_outcome(settings, job, as_json=as_json)
-    elif holder(settings.spool) is not None:
+    elif beginning is None:
         tell(f"A scheduler runs on {quoted(settings.spool)} already; it does the work.")
         job = _follow(settings, submission)
         _print_outcome(settings, job, as_json=as_json)
     else:
+        from service.commands.own_scheduler import OwnScheduler
+
         tell("Starting a scheduler and its engines …")
-        with OwnScheduler(settings) as scheduler:
+        with OwnScheduler(settings, beginning) as scheduler:
             job = _follow(settings, submission, scheduler)
             # Before the engines are stopped, which takes a moment.
             _print_outcome(settings, job, as_json=as_json)
-    if job.state != "completed":
-        raise typer.Exit(int(ExitCode.JOB_FAILED))
+    return job
 
 
 def submit(

@@ -74,7 +74,8 @@ def test_it_tells_what_it_started_and_how_that_ended(serve, tmp_path):
     server = serve()
     connection = Connection(tmp_path)
     assert connection.hear() == {
-        "event": "hello", "pid": server.pid, "key": "k", "cluster": None, "processes": [],
+        "event": "hello", "pid": server.pid, "key": "k", "cluster": None, "coming": 0,
+        "processes": [],
     }  # fmt: skip
     connection.ask(**BROKEN)
     started, ended = connection.hear(), connection.hear()
@@ -93,7 +94,7 @@ def test_a_second_scheduler_takes_over_and_finds_what_runs(serve, tmp_path):
     first.close()
     second = Connection(tmp_path)
     assert second.hear() == {
-        "event": "hello", "pid": server.pid, "key": "k", "cluster": "c",
+        "event": "hello", "pid": server.pid, "key": "k", "cluster": "c", "coming": 0,
         "processes": [{"pid": pid, "role": "controller"}],
     }  # fmt: skip
     second.ask(do="signal", pid=pid, signal=signal.SIGKILL)

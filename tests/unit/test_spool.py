@@ -12,6 +12,7 @@ from schemas.settings import Settings
 from service import spool
 from service.layout import DIRECTORIES
 from service.spool import Admitted, AlreadyWaiting, Intake, Refused
+from service.writers import nobody_writes
 
 GOOD = b'{"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1, 2]}}}'
 
@@ -72,6 +73,103 @@ class TestWhatIsTaken:
         refused = intake.take("job.json", 1.0)
         assert isinstance(refused, Refused)
         assert "hard link" in refused.problems[0].message
+
+
+class TestWhatIsTakenAtTheSecondLook:
+    """A file that was finished elsewhere, or is known to be finished, need not settle."""
+
+    @pytest.fixture(autouse=True)
+    def _leases(self, tmp_path):
+        probe = tmp_path / "probe"
+        probe.write_bytes(b"x")
+        if not nobody_writes(probe):
+            pytest.skip("this file system does not tell who writes")
+
+    def test_a_file_renamed_into_its_place(self, place, intake):
+        aside = place / "incoming" / ".job.json"
+        aside.write_bytes(GOOD)
+        os.utime(aside, (1e9, 1e9))
+        assert intake.ready(0.0) == []
+        aside.rename(place / "incoming" / "job.json")
+        assert intake.ready(0.1) == [], "one look is never enough"
+        assert intake.ready(0.11) == [], "nor are two in a moment"
+        assert intake.ready(0.15) == ["job.json"]
+
+    def test_a_submitted_file(self, place, intake):
+        spool.submit(place, GOOD, "job.json")
+        intake.ready(0.0)
+        assert intake.ready(0.05) == ["job.json"]
+
+    def test_not_a_file_that_is_still_open_though_it_was_given_rights_in_between(
+        self, place, intake
+    ):
+        path = place / "incoming" / "job.json"
+        with path.open("wb") as file:
+            file.write(GOOD[:20])
+            file.flush()
+            place_it(path)
+            assert [intake.ready(at / 20) for at in range(19)] == [[]] * 19
+            file.write(GOOD[20:])
+            file.flush()
+            place_it(path)
+            assert [intake.ready(1.0 + at / 20) for at in range(19)] == [[]] * 19
+        assert intake.ready(1.96) == ["job.json"], "it is closed now"
+
+    def test_not_a_file_that_is_opened_and_written_once_more(self, place, intake):
+        path = place / "incoming" / "job.json"
+        path.write_bytes(GOOD[:20])
+        place_it(path)
+        intake.ready(0.0)
+        path.write_bytes(GOOD)
+        assert [intake.ready(0.1 + at / 20) for at in range(20)] == [[]] * 20
+        assert intake.ready(1.1) == ["job.json"]
+
+    def test_not_before_rights_and_name_stay_the_same_too(self, place, intake):
+        path = place / "incoming" / "job.json"
+        path.write_bytes(GOOD)
+        for at in (0.0, 0.1, 0.2):
+            place_it(path)
+            assert intake.ready(at) == []
+        assert intake.ready(0.3) == ["job.json"]
+
+    def test_not_an_empty_file(self, place, intake):
+        (place / "incoming" / "job.json").touch()
+        place_it(place / "incoming" / "job.json")
+        intake.ready(0.0)
+        assert intake.ready(0.9) == [], "its content may still come"
+        assert intake.ready(1.0) == ["job.json"]
+
+    def test_not_where_nobody_can_tell_who_writes(self, place, intake, monkeypatch):
+        monkeypatch.setattr("service.spool.nobody_writes", lambda path: False)
+        spool.submit(place, GOOD, "job.json")
+        intake.ready(0.0)
+        assert intake.ready(0.9) == []
+        assert intake.ready(1.0) == ["job.json"]
+
+
+def place_it(path):
+    """Change what chmod, chown, rename or touch change, later than the last write for certain."""
+    at = path.stat().st_mtime_ns - 10**9
+    os.utime(path, ns=(at, at))
+
+
+class TestWhenToLook:
+    def test_a_look_is_due_when_something_came_and_else_by_and_by(self, place, intake):
+        assert intake.is_due(0.0)
+        intake.ready(0.0)
+        assert not intake.is_due(0.1)
+        assert intake.is_due(0.2)
+        intake.ready(0.2)
+        os.utime(place / "incoming", (1e9, 1e9))  # an earlier scan, by the coarsest of clocks
+        intake.ready(0.2)
+        (place / "incoming" / "job.json").write_bytes(GOOD)
+        assert intake.is_due(0.21)
+
+    def test_the_second_look_at_a_file_in_its_place_is_soon(self, place, intake):
+        spool.submit(place, GOOD, "job.json")
+        intake.ready(0.0)
+        assert not intake.is_due(0.01)
+        assert intake.is_due(0.05)
 
 
 class TestAdmission:
