@@ -9,7 +9,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from schemas.task import BatchReport, FoldBatch, FoldResult, FoldTask
 from workers.cache import DataMissing
@@ -198,4 +197,4 @@ def _with_warnings(result: FoldResult, caught: Iterable[warnings.WarningMessage]
     texts = dict.fromkeys(
         f"{warning.category.__name__}: {warning.message}"[:MAX_WARNING_LENGTH] for warning in caught
     )
-    return replace(result, warnings=tuple(texts)[:MAX_WARNINGS])
+    return result._replace(warnings=tuple(texts)[:MAX_WARNINGS])
