@@ -32,8 +32,8 @@ def measure(*, rounds: int, quick: bool, limit: float, say: Say) -> dict[str, An
         `runs`: by peer, by search, a list of runs: `seconds`, and of foldq `took`, `computed` (sum
         of fit and score times) and `ratio`. `notes`: what was not done, and why.
     """
-    sizes = tuple(size // 10 for size in SIZES) if quick else SIZES
-    reference_sizes = tuple(n // 10 for n in REFERENCE_SIZES) if quick else REFERENCE_SIZES
+    sizes = tuple(size // 40 for size in SIZES) if quick else SIZES
+    reference_sizes = tuple(n // 40 for n in REFERENCE_SIZES) if quick else REFERENCE_SIZES
     runs: dict[str, dict[str, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
     notes: dict[str, str] = {}
 

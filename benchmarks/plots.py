@@ -70,6 +70,7 @@ def _speed(measured: dict[str, Any], path: Path) -> Path:
     figure = Figure(figsize=(8, 0.5 + 0.75 * len(names)))
     axes = figure.subplots()
     height = 0.8 / len(peers)
+    labelled: set[str] = set()
     for turn, peer in enumerate(peers):
         for place, name in enumerate(names):
             times = ratio(table, name, peer)
@@ -78,8 +79,9 @@ def _speed(measured: dict[str, Any], path: Path) -> Path:
             y = place + (turn - (len(peers) - 1) / 2) * height
             axes.barh(
                 y, times - 1, height * 0.9, left=1, color=_COLOURS[peer],
-                label=peer if place == 0 else None,
+                label=None if peer in labelled else peer,
             )  # fmt: skip
+            labelled.add(peer)
             axes.annotate(
                 f"{times:.1f} ×" if times >= 10 else f"{times:.2f} ×",
                 (times, y),
