@@ -10,7 +10,6 @@ below.
 
 import argparse
 import json
-import os
 import resource
 import sqlite3
 import subprocess
@@ -79,12 +78,28 @@ PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, N_SPLITS, 3, True, 120, {"numpy"
 
 @dataclass
 class Measured:
-    """What one step took: seconds, its memory (MB), and what it is to stay below (seconds)."""
+    """What one step took: seconds, of this process's processor time and of memory (MB) how much.
+
+    `limit` is what the seconds are to stay below on a machine that does nothing else.
+    """
 
     step: str
     seconds: float
+    processor: float
     megabytes: float
     limit: float | None = None
+
+
+class Clock:
+    """Tells the seconds, and the processor time, since it was made."""
+
+    def __init__(self) -> None:
+        self._begun, self._busy = time.perf_counter(), time.process_time()
+
+    def read(self, n: int = 1) -> tuple[float, float]:
+        """Return both, each divided by `n`."""
+        seconds, busy = time.perf_counter() - self._begun, time.process_time() - self._busy
+        return seconds / n, busy / n
 
 
 @dataclass
@@ -98,16 +113,20 @@ class Measurements:
         """Measure what the block takes."""
         before = _memory(peak=False)
         _forget_peak()
-        begun = time.perf_counter()
+        clock = Clock()
         yield
-        seconds = time.perf_counter() - begun
-        self.add(step, seconds, _memory(peak=True) - before, limit)
+        self.add(step, *clock.read(), _memory(peak=True) - before, limit)
 
     def add(
-        self, step: str, seconds: float, megabytes: float = 0.0, limit: float | None = None
+        self,
+        step: str,
+        seconds: float,
+        processor: float,
+        megabytes: float = 0.0,
+        limit: float | None = None,
     ) -> None:
         """Take note of a step."""
-        self.steps.append(Measured(step, seconds, max(megabytes, 0.0), limit))
+        self.steps.append(Measured(step, seconds, processor, max(megabytes, 0.0), limit))
         print(line(self.steps[-1]), file=sys.stderr, flush=True)
 
 
@@ -116,7 +135,8 @@ def line(measured: Measured) -> str:
     limit = "" if measured.limit is None else f"{measured.limit:9.3g} s"
     over = measured.limit is not None and measured.seconds > measured.limit
     return (
-        f"{measured.step:52} {measured.seconds:10.4f} s {measured.megabytes:7.0f} MB"
+        f"{measured.step:50} {measured.seconds:11.6f} s {measured.processor:11.6f} s"
+        f" {measured.megabytes:6.0f} MB"
         f" {limit:>11}{' !' if over else ''}"
     )
 
@@ -320,20 +340,21 @@ class Scale:
     def plan(self, name: str = "planning", job_id: int | None = None) -> int:
         """Plan a search, turn by turn, as the scheduler does; return its folds to compute."""
         job_id = self.job_id if job_id is None else job_id
-        longest = n_open = 0.0
+        longest, n_open = (0.0, 0.0), 0
         searches = Searches(self.settings, self.store, Dossiers(self.settings, self.store))
         with self.measured.of(f"{name} {self.n_folds:,} folds"):
             assert list(searches.next_step(job_id)) == []
             while searches.is_planning:
-                begun = time.perf_counter()
+                clock = Clock()
                 for planned in searches.plan_more():
                     assert isinstance(planned, FoldsPlanned), planned
                     n_open += planned.count
-                longest = max(longest, time.perf_counter() - begun)
-        total = self.measured.steps[-1].seconds
-        self.measured.add(f"{name}, each fold", total / self.n_folds, limit=30e-6)
-        self.measured.add(f"{name}, the longest turn", longest, limit=0.25)
-        return int(n_open)
+                longest = max(longest, clock.read())
+        total = self.measured.steps[-1]
+        each = total.seconds / self.n_folds, total.processor / self.n_folds
+        self.measured.add(f"{name}, each fold", *each, limit=30e-6)
+        self.measured.add(f"{name}, the longest turn", *longest, limit=0.25)
+        return n_open
 
     def plan_again(self) -> None:
         """Begin to plan where an earlier scheduler left off: near the end."""
@@ -360,15 +381,13 @@ class Scale:
         while len(tasks) < n:
             tasks += self.store.load_folds(self.job_id, tasks[-1].task_id, 4000)
         attempt, batch = self.store.next_numbers()
-        begun, cpu = time.perf_counter(), time.process_time()
+        clock = Clock()
         for k in range(0, n, BATCH):
             numbered = tuple(enumerate(tasks[k : k + BATCH], start=attempt + k))
             sent = Batch(batch + k, self.job_id, self.engine_id, TaskKind.FOLD, numbered, 1.0)
             self.store.record([Dispatch(sent)], _now())
             self.store.record([self._end(task.task_id, a) for a, task in numbered], _now())
-        self.measured.add("recording a fold: sent and ended", (time.perf_counter() - begun) / n)
-        cpu = (time.process_time() - cpu) / n
-        self.measured.add("recording a fold: processor time", cpu, limit=50e-6)
+        self.measured.add("recording a fold: sent and ended", *clock.read(n))
         last = self._nth_fold(self.n_folds // 2)
         with self.measured.of("(making up results of half of the folds)"):
             finish_folds(self.store, self.job_id, self.engine_id, last)
@@ -436,7 +455,8 @@ class Scale:
         bare = _command("-c", "pass")
         for name in ("status", "history"):
             took = _command("-m", "service.cli", name, "--spool", str(self.spool))
-            self.measured.add(f"foldq {name}, cold, but for the interpreter", took - bare)
+            more = f"foldq {name}, cold, but for the interpreter"
+            self.measured.add(more, *(whole - part for whole, part in zip(took, bare, strict=True)))
 
     def resume(self) -> None:
         """Do what a scheduler does from its start to its first dispatch."""
@@ -453,13 +473,13 @@ class Scale:
                 ("next step", self._next_step),
                 ("load folds", lambda: self.store.load_folds(self.job_id, 0, 4000)),
             ]
-            took: dict[str, float] = {}
+            took: dict[str, tuple[float, float]] = {}
             for name, step in steps:
-                begun = time.perf_counter()
+                clock = Clock()
                 step()
-                took[name] = time.perf_counter() - begun
-        for name, seconds in took.items():
-            self.measured.add(f"   {name}", seconds)
+                took[name] = clock.read()
+        for name, both in took.items():
+            self.measured.add(f"   {name}", *both)
         report = EngineReport("node-1", 4001, {})
         self.engine_id = self.store.engine_joined("made-up", 1, "b", report, _now())
 
@@ -527,22 +547,23 @@ class Scale:
             open_records(self.settings.database_path) as records,
         ):
             found = plan_prune(records, self.spool, wanted, later)
-        longest, begun = 0.0, time.perf_counter()
+        longest, clock = (0.0, 0.0), Clock()
         with self.measured.of(f"foldq prune: {found.n_folds:,} folds, {len(found.jobs):,} jobs"):
             for _ in prune(self.store, self.spool, wanted, later):
-                longest, begun = max(longest, time.perf_counter() - begun), time.perf_counter()
-        self.measured.add("foldq prune: its longest step", longest)
+                longest, clock = max(longest, clock.read()), Clock()
+        self.measured.add("foldq prune: its longest step", *longest)
 
 
-def _command(*arguments: str) -> float:
-    """Return the seconds that a command of this Python takes: the best of three."""
+def _command(*arguments: str) -> tuple[float, float]:
+    """Return the seconds and the processor time of a command of this Python: the best of three."""
     took = []
     for _ in range(3):
         begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=os.environ
-        )
-        took.append(time.perf_counter() - begun)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        took.append((time.perf_counter() - begun, busy))
     return min(took)
 
 

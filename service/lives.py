@@ -148,15 +148,10 @@ def task_states(records: sqlite3.Connection, job_id: int) -> dict[str, dict[str,
         "SELECT kind, state FROM task WHERE job_id = ? AND kind != 'fold' ORDER BY kind", (job_id,)
     ).fetchall()
     # All together: that needs no look at the tasks themselves, and there may be a million.
-    folds = Counter(
-        {
-            state: count
-            for state, count in records.execute(
-                "SELECT state, count(*) FROM task WHERE job_id = ? GROUP BY state ORDER BY state",
-                (job_id,),
-            )
-        }
+    together = records.execute(
+        "SELECT state, count(*) FROM task WHERE job_id = ? GROUP BY state ORDER BY state", (job_id,)
     )
+    folds = Counter(dict(map(tuple, together)))
     folds.subtract(state for _, state in others)
     counts = {"fold": {state: count for state, count in folds.items() if count}}
     counts |= {kind: {state: 1} for kind, state in others}

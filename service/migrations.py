@@ -226,10 +226,10 @@ def m004_scale(db: sqlite_utils.Database) -> None:
     """Make a record cheap, and questions about large searches.
 
     SQLite builds a table of its own for each `IN (…)` of three values or more, again at every row
-    that is written: half of the time that a fold's record took. So the rules of `task` and `attempt`
-    are said by `=` and `OR` now. A CHECK cannot be altered, so both tables are written anew, in the
-    transaction of the migration; foreign keys must be off, or the old rows would take along what
-    refers to them.
+    that is written: half of the time that a fold's record took. So the rules of `task` and
+    `attempt` are said by `=` and `OR` now. A CHECK cannot be altered, so both tables are written
+    anew, in the transaction of the migration; foreign keys must be off, or the old rows would take
+    along what refers to them.
     """
     (enforced,) = db.execute("PRAGMA foreign_keys").fetchone()
     if enforced:

@@ -4,7 +4,7 @@ Because only the records are asked, the same answer comes after a crash as witho
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 
 import numpy as np
@@ -18,7 +18,7 @@ from schemas.task import Prepared
 from service import halving
 from service.failures import fit_failures
 from service.records import Job
-from service.results import best_index, cv_results, read_folds
+from service.results import Folds, best_index, cv_results, read_folds
 from service.reuse import ContentKeys
 from service.stimuli import Task
 from service.store import PlannedCandidate, Store
@@ -55,9 +55,18 @@ class Refit:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Nothing more is to be done; `failure` says why the job failed, if it did."""
+    """Nothing more is to be done.
+
+    Attributes
+    ----------
+    failure : str or None
+        Why the job failed, if it did.
+    folds : Folds or None
+        What its results are made of, when it did not: a million folds are not read twice.
+    """
 
     failure: str | None = None
+    folds: Folds | None = field(default=None, compare=False)
 
 
 Step = PlanFolds | Await | Refit | End
@@ -197,13 +206,13 @@ def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> S
     results = cv_results(folds)
     index = best_index(results, spec)
     if index is None:
-        return End()
+        return End(folds=folds)
     if known is not None and known[1] is TaskState.DONE and index == job.best_index:
-        return End()
+        return End(folds=folds)
     score = float(results[f"mean_test_{spec.refit_metric}"][index])
     store.choose_best(job.id, index, score, folds.candidates[index], refit=spec.wants_refit)
     if not spec.wants_refit:
-        return End()
+        return End(folds=folds)
     task = store.single_task(job.id, TaskKind.REFIT)
     assert task is not None
     return Refit(task[0])

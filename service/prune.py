@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,9 @@ log = logging.getLogger("foldq.prune")
 
 #: Rows of tasks deleted in one transaction: about a tenth of a second.
 ROWS = 10_000
+
+#: Small jobs that go in one transaction.
+JOBS = 100
 
 #: Free bytes and share of the database from which it is worth making the file smaller.
 WORTH_VACUUM = 16 << 20
@@ -68,8 +71,8 @@ def prune(
             log.info("job %d stays: it is being worked on", job.id)
     jobs = [job for job in jobs if job.id not in busy]
     _detach_origins(store, {job.id for job in jobs})
-    for job in jobs:
-        if _forget_job(store, job, now):
+    for group in _grouped(jobs):
+        for job in _forget(store, group, now):
             yield f"job {job.id}"
     for job_id in unswept(db):
         while _delete_rows(store, job_id):
@@ -99,27 +102,47 @@ def _without_cascade(store: Store) -> Iterator[sqlite3.Connection]:
         store.connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _forget_job(store: Store, job: OldJob, now: datetime) -> bool:
-    """Remove a job, with its rows if they are not too many; the others are unreachable then."""
+def _grouped(jobs: Iterable[OldJob]) -> Iterator[list[OldJob]]:
+    """Put jobs together that go in one transaction: one for each of thousands takes long."""
+    group: list[OldJob] = []
+    n_folds = 0
+    for job in jobs:
+        if group and (n_folds + job.n_folds > ROWS or len(group) == JOBS):
+            yield group
+            group, n_folds = [], 0
+        group.append(job)
+        n_folds += job.n_folds
+    if group:
+        yield group
+
+
+def _forget(store: Store, jobs: Sequence[OldJob], now: datetime) -> list[OldJob]:
+    """Remove jobs, with their rows if they are not too many; the others are unreachable then."""
     with _without_cascade(store) as db:
-        # Looked at again: between two steps somebody may have asked to retry it.
-        if not db.execute(
-            "DELETE FROM job WHERE id = ? AND state = ? AND finished_at = ?",
-            (job.id, job.state, job.finished_at),
-        ).rowcount:
-            return False
-        db.execute("UPDATE job SET same_content_as = NULL WHERE same_content_as = ?", (job.id,))
-        db.execute(
-            "INSERT INTO event (at, kind, message) VALUES (?, ?, ?)",
-            (
-                timestamp(now.astimezone(UTC)),
-                PRUNED,
-                f"job {job.id} ({job.name}), {job.state} {job.finished_at}, with its"
-                f" {job.n_folds} folds",
-            ),
-        )
-        _delete_chunk(db, job.id)
-    log.info("job %d pruned: %s, %s %s", job.id, job.name, job.state, job.finished_at)
+        gone = [job for job in jobs if _forget_job(db, job, now)]
+    for job in gone:
+        log.info("job %d pruned: %s, %s %s", job.id, job.name, job.state, job.finished_at)
+    return gone
+
+
+def _forget_job(db: sqlite3.Connection, job: OldJob, now: datetime) -> bool:
+    # Looked at again: between two steps somebody may have asked to retry it.
+    if not db.execute(
+        "DELETE FROM job WHERE id = ? AND state = ? AND finished_at = ?",
+        (job.id, job.state, job.finished_at),
+    ).rowcount:
+        return False
+    db.execute("UPDATE job SET same_content_as = NULL WHERE same_content_as = ?", (job.id,))
+    db.execute(
+        "INSERT INTO event (at, kind, message) VALUES (?, ?, ?)",
+        (
+            timestamp(now.astimezone(UTC)),
+            PRUNED,
+            f"job {job.id} ({job.name}), {job.state} {job.finished_at}, with its"
+            f" {job.n_folds} folds",
+        ),
+    )
+    _delete_chunk(db, job.id)
     return True
 
 

@@ -215,7 +215,8 @@ JOB_COLUMNS = (
     "id, name, state, reason, file_name, file_digest, same_content_as, spec, strategy, estimator,"
     " data, scoring, tags, priority, max_engines, data_fingerprint, n_samples, n_features,"
     " n_splits, versions, n_candidates, n_tasks, n_done, n_failed, fold_seconds, n_reused,"
-    " spared_seconds, best_index, best_score, best_params, refitted, submitted_at, started_at, finished_at"
+    " spared_seconds, best_index, best_score, best_params, refitted, submitted_at, started_at,"
+    " finished_at"
 )
 
 

@@ -16,7 +16,7 @@ from service import planner
 from service.dossier import Dossiers
 from service.exports import write_results
 from service.records import find_job
-from service.results import read_folds
+from service.results import Folds
 from service.stimuli import FoldsPlanned, SearchEnded, Stimulus, TaskPlanned
 from service.store import PlannedCandidate, Store, timestamp
 
@@ -76,10 +76,10 @@ class Searches:
             case planner.Refit(task):
                 self._dossiers.forget(job_id)  # the best parameters are known now
                 yield TaskPlanned(job_id, task)
-            case planner.End(failure):
-                if failure is None:
+            case planner.End(failure, folds):
+                if folds is not None:
                     self._warn_of_no_score(job_id)
-                    self._write_results(job_id)
+                    self._write_results(job_id, folds)
                 yield SearchEnded(job_id, failure)
 
     def plan_more(self) -> Iterator[Stimulus]:
@@ -110,7 +110,7 @@ class Searches:
             log.warning("job %d: %s", job_id, message)
             self._store.note("warning", message, _now(), job_id=job_id)
 
-    def _write_results(self, job_id: int) -> None:
+    def _write_results(self, job_id: int, folds: Folds) -> None:
         """Write the job's files before it is recorded as completed: who sees that finds them."""
         job = replace(
             find_job(self._store.connection, job_id),
@@ -118,7 +118,7 @@ class Searches:
             finished_at=timestamp(_now()),
         )
         directory = self._settings.spool / "results" / str(job_id)
-        write_results(directory, job, read_folds(self._store.connection, job))
+        write_results(directory, job, folds)
 
 
 def _listed(

@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
+
 from service.commands.terminal import ExitCode, stop
 from service.recordfaults import StoppedWaiting
 
@@ -18,8 +20,8 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:
-        raise  # whoever read has seen enough: typer ends quietly
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        raise  # it has told all there is to tell, or whoever read has seen enough
     except sqlite3.Error as error:
         stop(ExitCode.USAGE, f"The records cannot be read: {error}.")
     except StoppedWaiting as stopped:

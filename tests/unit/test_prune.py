@@ -165,7 +165,8 @@ class TestWhatGoes:
         assert aged.job_ids() == [1, 2, 4]
         assert (aged.path / "results" / "1").exists()
 
-    def test_a_job_that_is_retried_meanwhile_stays(self, aged):
+    def test_a_job_that_is_retried_meanwhile_stays(self, aged, monkeypatch):
+        monkeypatch.setattr(prune, "JOBS", 1)  # in one transaction
         store = Store(aged.path / "foldq.db")
         steps = prune.prune(store, aged.path, WANTED, NOW)
         next(steps)
