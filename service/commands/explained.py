@@ -43,7 +43,7 @@ def _explain(error: Exception) -> None:
     from service.commands.watching import Unserved
     from service.layout import SpoolUnusable
     from service.lock import SpoolHeld
-    from service.recordfaults import NewerDatabase, RecordsDamaged, RecordsUnusable
+    from service.recordfaults import NewerDatabase, OlderDatabase, RecordsDamaged, RecordsUnusable
     from service.records import NoRecords, NoSuchJob
 
     match error:
@@ -63,7 +63,7 @@ def _explain(error: Exception) -> None:
             stop(ExitCode.SPOOL_HELD, str(error), "To see what it does: foldq status")
         case RecordsDamaged():
             stop(ExitCode.FAILED, str(error), error.next_step)
-        case NewerDatabase() | RecordsUnusable() | SpoolUnusable():
+        case NewerDatabase() | OlderDatabase() | RecordsUnusable() | SpoolUnusable():
             stop(ExitCode.USAGE, str(error), error.next_step)
         case Unserved():
             stop(
