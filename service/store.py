@@ -431,7 +431,7 @@ class Store:
                 # Fitted already, but another candidate won since then, after a `retry`.
                 db.execute(
                     "UPDATE task SET state = 'pending', finished_at = NULL"
-                    " WHERE job_id = ? AND kind = 'refit' AND state = 'done'",
+                    " WHERE job_id = ? AND kind = 'refit' AND kind != 'fold' AND state = 'done'",
                     (job_id,),
                 )
             failpoint("store.choose_best.commit.before")
@@ -453,7 +453,9 @@ class Store:
     def single_task(self, job_id: int, kind: TaskKind) -> tuple[Task, TaskState] | None:
         """Read the job's prepare or refit task."""
         row = self.connection.execute(
-            "SELECT id, state, n_attempts, n_engines_lost FROM task WHERE job_id = ? AND kind = ?",
+            # That it is no fold has to be said: else SQLite looks through all the folds for it.
+            "SELECT id, state, n_attempts, n_engines_lost FROM task"
+            " WHERE job_id = ? AND kind = ? AND kind != 'fold'",
             (job_id, kind),
         ).fetchone()
         if row is None:
