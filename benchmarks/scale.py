@@ -306,8 +306,14 @@ class Scale:
         """Folds of the big search."""
         return self.n_candidates * N_SPLITS
 
-    def run(self) -> None:
-        """Take all the steps, in the order of a job's life."""
+    def run(self, *, with_commands: bool = True) -> None:
+        """Take all the steps, in the order of a job's life.
+
+        Parameters
+        ----------
+        with_commands : bool, default=True
+            Start commands as processes of their own, too.
+        """
         self.admit()
         import_module("sklearn.model_selection")  # a scheduler has, when it plans
         import_module("workers.repeatable")
@@ -316,7 +322,8 @@ class Scale:
         self.dispatch()
         with lock.hold(self.spool):  # as a scheduler does, that the commands find one
             self.look("running")
-            self.commands()
+            if with_commands:
+                self.commands()
         self.resume()
         self.cancel_and_retry()
         self.complete()
@@ -359,14 +366,15 @@ class Scale:
     def plan_again(self) -> None:
         """Begin to plan where an earlier scheduler left off: near the end."""
         left = min(1000, self.n_candidates // 2)
+        self.store.connection.execute("PRAGMA foreign_keys=OFF")  # it would look for each
         with self.store.transaction() as db:
-            db.execute("PRAGMA defer_foreign_keys=ON")
             first = self.n_candidates - left
             chosen = "SELECT id FROM candidate WHERE job_id = ?1 AND number >= ?2"
             asked = (self.job_id, first)
             db.execute(f"DELETE FROM task WHERE job_id = ?1 AND candidate_id IN ({chosen})", asked)
             db.execute("DELETE FROM candidate WHERE job_id = ?1 AND number >= ?2", asked)
             db.execute("UPDATE job SET n_candidates = ? WHERE id = ?", (first, self.job_id))
+        self.store.connection.execute("PRAGMA foreign_keys=ON")
         searches = Searches(self.settings, self.store, Dossiers(self.settings, self.store))
         with self.measured.of("the rest of a plan that was interrupted", 5.0):
             list(searches.next_step(self.job_id))

@@ -211,7 +211,8 @@ def _unused(
 ) -> tuple[list[str], str | None]:
     """Return the prepared data sets that no job needs that stays."""
     preparing = records.execute(
-        "SELECT 1 FROM task JOIN job ON job.id = task.job_id WHERE task.kind = 'prepare'"
+        "SELECT 1 FROM task JOIN job ON job.id = task.job_id"
+        " WHERE task.kind = 'prepare' AND task.kind != 'fold'"
         " AND task.state IN ('pending', 'dispatched')"
         " AND job.state NOT IN ('completed', 'failed', 'cancelled') LIMIT 1"
     ).fetchone()
@@ -250,7 +251,7 @@ def unswept(records: sqlite3.Connection) -> list[int]:
 
 def _unrecorded(records: sqlite3.Connection) -> list[int]:
     """Return the jobs that were forgotten, by the events that say so."""
-    rows = records.execute("SELECT message FROM event WHERE kind = ? ORDER BY id", (PRUNED,))
+    rows = records.execute(f"SELECT message FROM event WHERE kind = '{PRUNED}' ORDER BY id")
     pruned = [
         int(match[1]) for (message,) in map(tuple, rows) if (match := _MESSAGE.match(message))
     ]

@@ -179,7 +179,7 @@ class Recorder:
         for order in orders:
             self.connection.execute(
                 "UPDATE task SET state = 'pending', finished_at = NULL"
-                " WHERE job_id = ? AND kind = 'prepare'",
+                " WHERE job_id = ? AND kind = 'prepare' AND kind != 'fold'",
                 (order.job_id,),
             )
 

@@ -11,7 +11,7 @@ import pytest
 from schemas.job import JobSpec
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import EngineReport, FoldResult
-from service import store as store_module
+from service import database
 from service.recordfaults import RecordsDamaged, RecordsUnusable, StoppedWaiting, damage_named
 from service.stimuli import Batch, Dispatch, EndTask, MoveJob, Task
 from service.store import PlannedCandidate, Store
@@ -224,7 +224,7 @@ class TestOpening:
 
     def test_a_database_locked_by_another_program_is_told(self, tmp_path, monkeypatch):
         Store(tmp_path / "foldq.db").close()
-        monkeypatch.setattr(store_module, "_BUSY", 0.001)
+        monkeypatch.setattr(database, "_BUSY", 0.001)
         other = sqlite3.connect(tmp_path / "foldq.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(RecordsUnusable) as unusable:
@@ -235,9 +235,9 @@ class TestOpening:
 
 def test_the_write_ahead_log_stays_small_though_there_is_always_a_reader(tmp_path, monkeypatch):
     """Readers overlap, so that SQLite by itself finds no moment to begin the log anew."""
-    monkeypatch.setattr(store_module, "_WAL_FOLDED", 2**20)
-    monkeypatch.setattr(store_module, "_WAL_PRESSING", 2 * 2**20)
-    monkeypatch.setattr(store_module, "_FOLD_RETRY", 0.0)
+    monkeypatch.setattr(database, "_WAL_FOLDED", 2**20)
+    monkeypatch.setattr(database, "_WAL_PRESSING", 2 * 2**20)
+    monkeypatch.setattr(database, "_FOLD_RETRY", 0.0)
     store = Store(tmp_path / "foldq.db")
     WRITES["admit"](store)
     over = threading.Event()
