@@ -124,7 +124,7 @@ def serve(
         When it was told to stop while there was no room to record what it knew.
     """
     with ExitStack() as stack:
-        beginning = beginning or stack.enter_context(begin(settings))
+        beginning = beginning or stack.enter_context(begin(settings, ahead=False))
         start_logging(settings.spool / "logs")
         descriptors.raise_limit(settings.engines)
         stack.enter_context(damage_named(settings.database_path))

@@ -44,6 +44,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -138,7 +139,7 @@ class ForkServer:
             self._hang_up()
         client.setblocking(True)
         self._client, self._received = client, b""
-        self._selector.register(client, selectors.EVENT_READ, self._read)
+        self._selector.register(client, selectors.EVENT_READ, partial(self._read, client))
         self._tell(
             event="hello",
             pid=os.getpid(),
@@ -149,10 +150,11 @@ class ForkServer:
         )
         self._say_if_busy()
 
-    def _read(self) -> None:
-        assert self._client is not None
+    def _read(self, client: socket.socket) -> None:
+        if client is not self._client:
+            return  # hung up a moment ago, when the next one came
         try:
-            data = self._client.recv(65536)
+            data = client.recv(65536)
         except OSError:
             data = b""
         if not data:
