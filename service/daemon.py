@@ -52,6 +52,7 @@ from service.stimuli import (
     CancelTasks,
     Dispatch,
     DrainRequested,
+    EndTask,
     EngineJoined,
     EngineLost,
     EngineNeverCame,
@@ -271,7 +272,8 @@ class Daemon:
             if records:
                 self._store.record(records, now)
             for order in orders:
-                pending.extend(self._carry_out(order))
+                if type(order) is not EndTask:  # most are, and only to be recorded
+                    pending.extend(self._carry_out(order))
 
     def _is_idle(self) -> bool:
         return (

@@ -8,7 +8,7 @@ hints for the order and the places of folds: what is shared indeed, an engine de
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import JsonValue
 
@@ -28,8 +28,7 @@ GROWING = {
 Group = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """Where a fold belongs.
 
     Attributes
