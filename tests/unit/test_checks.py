@@ -183,7 +183,7 @@ def test_accuracy_is_the_same_for_all_kinds_of_labels(tmp_path, labels) -> None:
 
 
 def test_labels_of_two_kinds_are_left_to_scikit_learn() -> None:
-    model = DummyClassifier(strategy="constant", constant=1.0).fit(X, Y)
+    model = DummyClassifier(strategy="constant", constant=[1.0]).fit(X, Y)
 
     assert accuracy(model, X, Y) is None
     assert accuracy(model, X, Y.astype(float)) is None
