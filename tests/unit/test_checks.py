@@ -181,9 +181,9 @@ def test_accuracy_is_the_same_for_all_kinds_of_labels(tmp_path, labels) -> None:
 
 
 def test_a_bad_parameter_is_refused_after_a_good_one(tmp_path) -> None:
-    found = assert_same_with_and_without(
-        tmp_path, grid("SVC"), [{"C": 1.0}, {"C": -1.0}, {"gamma": "no"}, {"max_iter": 9}, {"max_iter": 9.0}]
-    )
+    candidates = [{"C": 1.0}, {"C": -1.0}, {"gamma": "no"}, {"max_iter": 9}, {"max_iter": 9.0}]
+
+    found = assert_same_with_and_without(tmp_path, grid("SVC"), candidates)
 
     assert "The 'C' parameter of SVC must be a float in the range (0.0, inf]" in found[1][2]
     assert "The 'gamma' parameter of SVC must be" in found[2][2]
