@@ -140,4 +140,4 @@ def _usual(alone: float, beside: float) -> float:
 
     More than that is an engine's beginning: it imports what it needs, and opens the data.
     """
-    return min(beside, max(alone, _BESIDE))
+    return beside if beside <= _BESIDE or beside <= alone else max(alone, _BESIDE)

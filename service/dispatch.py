@@ -146,6 +146,8 @@ class Dispatcher:
             # After a stall, tasks that took no engine down tell best whether engines work again.
             spare_suspects=self._crashes.is_on_probation,
         )
+        if not tasks:
+            return
         flight = yield from self._fly(job, engine, tasks, 2 * self._policy.batch_seconds, now)
         flight.expected = expected
         yield from load_more(job, self._policy)

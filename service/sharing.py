@@ -80,7 +80,7 @@ class Sharing:
         if self.grows is not None and _is_number(size := params.get(self.grows)):
             others = {name: value for name, value in params.items() if name != self.grows}
             return Share((place, *self._steps(params), _text(others)), float(size), True)  # type: ignore[arg-type]
-        return Share((place, *self._steps(params)))
+        return Share((place, *self._steps(params)) if self.heads else (place,))
 
     def _steps(self, params: Mapping[str, JsonValue]) -> tuple[str, ...]:
         if not self.heads:
