@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.ready-bench
 
 .PHONY: help setup demo test torture bench lint clean
 
@@ -29,8 +30,13 @@ test: $(READY)  ## run the tests
 torture: $(READY)  ## tests against faults, by the thousand: ARGS="--only kills --kills 50"
 	@$(BIN)/python -m tests.torture $(ARGS)
 
-bench: $(READY)  ## what foldq adds to the bare fits (a ratio)
-	@$(BIN)/python benchmarks/overhead.py
+# What cannot be installed is shown as such in the tables.
+$(BENCH_READY): $(READY)
+	@echo "Installing what foldq is timed beside …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]' && touch $(BENCH_READY) || echo "Not installed; going on without."
+
+bench: $(BENCH_READY)  ## foldq and its peers timed, for docs/performance.md: ARGS="--quick"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	@$(BIN)/ruff check .

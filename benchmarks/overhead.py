@@ -1,88 +1,78 @@
-"""What foldq adds to the bare fits: small folds on two engines, every one on record.
+"""What foldq adds to the bare fits, and whether it stays the same as a search grows.
 
-The work: SVC on iris, 20 values of C × 20 of gamma × 5 folds, 2,000 fits of a few milliseconds.
 The ideal is the sum of all fit and score times over the number of engines; measured is the time
 from the first dispatch to the last record. Both come from the records of the same run, so that a
 slow or busy machine slows both.
-
-    python benchmarks/overhead.py [rounds]
 """
 
-import json
-import shutil
-import sqlite3
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from contextlib import suppress
-from datetime import datetime
-from pathlib import Path
+from collections import defaultdict
+from typing import Any
 
-ENGINES = 2
+from benchmarks.peers import ENGINES, Foldq, Hosted, Peer, PeerFailed, TooSlow
+from benchmarks.rounds import REFERENCE, Say
 
-SEARCH = {
-    "data": {"loader": "iris"},
-    "estimator": "SVC",
-    "search": {
-        "space": {"C": {"$logspace": [-2, 3, 20]}, "gamma": {"$logspace": [-4, 1, 20]}},
-    },
-    "refit": False,
-    "reuse": False,
-}
+#: Folds of the dummy search: of foldq, and of scikit-learn as far as it goes.
+SIZES = (2_000, 20_000, 200_000)
+REFERENCE_SIZES = (1_000, 2_000, 4_000, 8_000, 20_000)
+
+#: Searches from this many folds on are done once.
+_ONCE = 100_000
+_REFERENCE_ONCE = 8_000
+
+#: Seconds for one search of scikit-learn.
+_BEARABLE = 90.0
 
 
-def measure(database: Path, job_id: int) -> tuple[float, float]:
-    """Return the seconds a search took and the seconds that its fits and scores alone need."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as records:
-        first, last = records.execute(
-            "SELECT min(attempt.submitted_at), max(attempt.finished_at) FROM attempt"
-            " JOIN task ON task.id = attempt.task_id WHERE task.job_id = ? AND kind = 'fold'",
-            (job_id,),
-        ).fetchone()
-        (bare,) = records.execute("SELECT fold_seconds FROM job WHERE id = ?", (job_id,)).fetchone()
-    took = datetime.fromisoformat(last) - datetime.fromisoformat(first)
-    return took.total_seconds(), bare / ENGINES
+def measure(*, rounds: int, quick: bool, limit: float, say: Say) -> dict[str, Any]:
+    """Time the searches for `overhead` and `growth`.
 
+    Returns
+    -------
+    dict
+        `runs`: by peer, by search, a list of runs: `seconds`, and of foldq `took`, `computed` (sum
+        of fit and score times) and `ratio`. `notes`: what was not done, and why.
+    """
+    sizes = tuple(size // 40 for size in SIZES) if quick else SIZES
+    reference_sizes = tuple(n // 40 for n in REFERENCE_SIZES) if quick else REFERENCE_SIZES
+    runs: dict[str, dict[str, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
+    notes: dict[str, str] = {}
 
-def wait(database: Path, job_id: int) -> None:
-    """Wait until a search is completed."""
-    while True:
-        with suppress(sqlite3.OperationalError):  # the records are only being made
-            with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as records:
-                row = records.execute("SELECT state FROM job WHERE id = ?", (job_id,)).fetchone()
-            if row == ("completed",):
-                return
-            if row in (("failed",), ("cancelled",)):
-                sys.exit(f"search {job_id}: {row[0]}")
-        time.sleep(0.2)
+    def run(peer: Peer, name: str, limit: float, *, counts: bool = True) -> bool:
+        try:
+            done = peer.run(name, quick=quick, step=0, limit=limit)
+        except PeerFailed as error:
+            say(f"{name:13} {peer.name:12} {error}")
+            if counts:
+                notes[f"{peer.name} {name}"] = str(error)
+            return not isinstance(error, TooSlow)
+        figures = {"seconds": round(done.seconds, 4)}
+        if isinstance(peer, Foldq):
+            phases = peer.records.phases(peer.last_job)
+            figures["took"] = round(phases.last - phases.first, 4)
+            figures["computed"] = round(phases.computed, 4)
+            figures["ratio"] = round(phases.overhead(ENGINES), 4)
+        if counts:
+            runs[peer.name][name].append(figures)
+            says = ", ".join(f"{key} {value:.3f}" for key, value in figures.items())
+            say(f"{name:13} {peer.name:12} {says}")
+        return True
 
-
-def main(rounds: int) -> None:
-    """Run the search `rounds` times after one that warms the engines up, and print the ratios."""
-    spool = Path(tempfile.mkdtemp(prefix="foldq-overhead-"))
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "serve", "--spool", spool, "--engines", f"{ENGINES}"],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ratios = []
-        (spool / "incoming").mkdir(parents=True, exist_ok=True)
-        for job_id in range(1, rounds + 2):
-            (spool / "incoming" / f"round-{job_id}.json").write_text(json.dumps(SEARCH))
-            wait(spool / "foldq.db", job_id)
-            took, ideal = measure(spool / "foldq.db", job_id)
-            label = "warm-up" if job_id == 1 else f"round {job_id - 1}"
-            print(f"{label:8}  {took:6.2f} s, ideal {ideal:6.2f} s, ratio {took / ideal:.3f}")
-            if job_id > 1:
-                ratios.append(took / ideal)
-        print(f"median of {rounds}: {statistics.median(ratios):.3f} × the bare fits and scores")
-    finally:
-        scheduler.terminate()
-        scheduler.wait()
-        shutil.rmtree(spool)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    with Foldq() as foldq, Hosted(REFERENCE) as reference:
+        for name in ("ten", f"dummy {sizes[0]}"):
+            run(foldq, name, limit, counts=False)
+        run(reference, f"dummy {reference_sizes[0]}", limit, counts=False)
+        for _ in range(rounds):
+            run(foldq, "ten", limit)
+            for size in sizes:
+                if size < _ONCE:
+                    run(foldq, f"dummy {size}", limit)
+            for size in reference_sizes:
+                if size < _REFERENCE_ONCE:
+                    run(reference, f"dummy {size}", _BEARABLE)
+        for size in reference_sizes:
+            if size >= _REFERENCE_ONCE and not run(reference, f"dummy {size}", _BEARABLE):
+                break
+        for size in sizes:
+            if size >= _ONCE:
+                run(foldq, f"dummy {size}", limit)
+    return {"runs": {peer: dict(searches) for peer, searches in runs.items()}, "notes": notes}

@@ -72,7 +72,7 @@ def back_up(
     service.records.NoRecords
     """
     _refuse(database, file, force=force)
-    with open_records(database) as records:
+    with open_records(database, older=True) as records:
         n_bytes = database.stat().st_size
         directory = file.absolute().parent
         if (free := shutil.disk_usage(directory).free) < n_bytes:

@@ -112,7 +112,8 @@ class Writer:
         self.connection.execute("PRAGMA cache_size=-65536")
         self.connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT}")
         self.connection.execute("PRAGMA foreign_keys=OFF")  # migrations may write tables anew
-        migrations.apply(self.db)
+        with self.transaction():  # all or none: who reads meanwhile finds no half-made tables
+            migrations.apply(self.db)
         self.connection.execute("PRAGMA foreign_keys=ON")
         failpoint("store.migrated")
         # Found out now, not when the first job has come: may it be written?

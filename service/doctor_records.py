@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 from service.doctor import MEBI, Finding, Notes, Patient, size
 from service.doctor_machine import is_alive
-from service.recordfaults import NewerDatabase, RecordsDamaged, RecordsUnusable
+from service.recordfaults import NewerDatabase, OlderDatabase, RecordsDamaged, RecordsUnusable
 from service.records import NoRecords, open_records
 
 RESTORE = "stop the scheduler and put a backup in its place: docs/commands.md, backup"
@@ -18,18 +18,18 @@ RESTORE = "stop the scheduler and put a backup in its place: docs/commands.md, b
 THOROUGH_UP_TO = 512 * MEBI
 
 #: Why records that are there cannot be read.
-_UNUSABLE = (RecordsUnusable, RecordsDamaged, NewerDatabase)
+_UNUSABLE = (RecordsUnusable, RecordsDamaged, NewerDatabase, OlderDatabase)
 
 #: Damages that are told; a damaged file can have thousands.
 TOLD_DAMAGES = 3
 
 
 @contextmanager
-def _records(patient: Patient) -> Iterator[sqlite3.Connection | None]:
+def _records(patient: Patient, *, older: bool = False) -> Iterator[sqlite3.Connection | None]:
     """Open the records; None when there are none, or when `integrity` cannot even open them."""
     with ExitStack() as stack:
         try:
-            records = stack.enter_context(open_records(patient.database))
+            records = stack.enter_context(open_records(patient.database, older=older))
         except (NoRecords, *_UNUSABLE):
             records = None
         yield records
@@ -39,7 +39,7 @@ def integrity(patient: Patient) -> Finding:
     """Look through the file for damage."""
     path = patient.database
     try:
-        with open_records(path) as records:
+        with open_records(path, older=True) as records:
             n_pages, page_size = (
                 records.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "page_size")
@@ -87,7 +87,7 @@ def tables(patient: Patient) -> Finding | None:
 
     from service.migrations import migrations
 
-    with _records(patient) as records:
+    with _records(patient, older=True) as records:
         if records is None:
             return None
         applied = [m.name for m in migrations.applied(Database(records, execute_plugins=False))]

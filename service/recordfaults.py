@@ -57,6 +57,14 @@ class NewerDatabase(RuntimeError):
         self.next_step = "Use that version again, or another spool. Nothing was changed."
 
 
+class OlderDatabase(RuntimeError):
+    """The database was made by an older foldq, and no scheduler of this one has opened it yet."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(f"The records ({database}) were made by an older foldq.")
+        self.next_step = "A scheduler brings them up to date when it starts: foldq serve"
+
+
 class StoppedWaiting(BaseException):
     """The operator ended the wait for room: what is not recorded is computed again.
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from schemas.lifecycle import JobState
-from service.recordfaults import NewerDatabase, faults_named
+from service.recordfaults import NewerDatabase, OlderDatabase, faults_named
 
 #: The names of `service.migrations.migrations`: importing those would take half a second.
 KNOWN_MIGRATIONS = frozenset(
@@ -41,11 +41,17 @@ class NoSuchJob(LookupError):
 
 
 @contextmanager
-def open_records(database: Path) -> Iterator[sqlite3.Connection]:
+def open_records(database: Path, *, older: bool = False) -> Iterator[sqlite3.Connection]:
     """Open the database for reading only.
 
     Every read sees one moment of the records and never makes the writer wait (the database is
     in WAL mode). Rows can be indexed by column name.
+
+    Parameters
+    ----------
+    database : Path
+    older : bool, default=False
+        Open records of an older foldq too, of which some columns may be missing.
 
     Raises
     ------
@@ -53,6 +59,8 @@ def open_records(database: Path) -> Iterator[sqlite3.Connection]:
         The file is not there, or no scheduler has made its tables yet.
     NewerDatabase
         A newer version of foldq has changed the tables.
+    OlderDatabase
+        No scheduler of this version has brought the tables up to date yet.
     RecordsUnusable, RecordsDamaged
         Also for what a question in the block comes upon.
     """
@@ -63,7 +71,7 @@ def open_records(database: Path) -> Iterator[sqlite3.Connection]:
         records.row_factory = sqlite3.Row
         if not _has_tables(records):
             raise NoRecords(database)
-        _refuse_newer(records, database)
+        _refuse_others(records, database, older=older)
         yield records
 
 
@@ -78,13 +86,16 @@ def _has_tables(records: sqlite3.Connection) -> bool:
         raise
 
 
-def _refuse_newer(records: sqlite3.Connection, database: Path) -> None:
+def _refuse_others(records: sqlite3.Connection, database: Path, *, older: bool) -> None:
     made = "SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'"
     if records.execute(made).fetchone() is None:
         return
     applied = records.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'foldq'")
-    if unknown := {row["name"] for row in applied} - KNOWN_MIGRATIONS:
+    names = {row["name"] for row in applied}
+    if unknown := names - KNOWN_MIGRATIONS:
         raise NewerDatabase(database, unknown)
+    if names != KNOWN_MIGRATIONS and not older:
+        raise OlderDatabase(database)
 
 
 def parse_time(text: str | None) -> datetime | None:

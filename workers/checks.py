@@ -30,11 +30,11 @@ from workers.prototype import Prototype, is_own, parts_of
 #: Classes that validate nothing in `fit` but their own parameters, and nothing in `predict`.
 VALIDATED = frozenset(
     {
-        "BernoulliNB", "DecisionTreeClassifier", "DecisionTreeRegressor", "DummyClassifier",
-        "DummyRegressor", "ElasticNet", "ExtraTreesClassifier", "ExtraTreesRegressor", "GaussianNB",
-        "HistGradientBoostingClassifier", "HistGradientBoostingRegressor", "Lasso",
+        "DecisionTreeClassifier", "DecisionTreeRegressor", "DummyClassifier",
+        "DummyRegressor", "ElasticNet", "GaussianNB",
+        "Lasso",
         "LinearRegression", "LinearSVC", "LinearSVR", "LogisticRegression", "MinMaxScaler",
-        "MLPClassifier", "MultinomialNB", "Normalizer", "NuSVC", "NuSVR", "PCA",
+        "MultinomialNB", "NuSVC", "NuSVR", "PCA",
         "PolynomialFeatures", "RandomForestClassifier", "RandomForestRegressor", "Ridge",
         "RidgeClassifier", "RobustScaler", "SGDClassifier", "SGDRegressor", "SVC", "SVR",
         "SimpleImputer", "StandardScaler",
@@ -45,7 +45,7 @@ VALIDATED = frozenset(
 FINITE = frozenset(
     {
         "DummyClassifier", "GaussianNB", "LinearSVC", "LogisticRegression", "NuSVC", "NuSVR",
-        "SGDClassifier", "SGDRegressor", "SVC", "SVR",
+        "SGDClassifier", "SVC", "SVR",
     }
 )  # fmt: skip
 

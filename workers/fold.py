@@ -9,7 +9,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from schemas.task import BatchReport, FoldBatch, FoldResult, FoldTask
 from workers.cache import DataMissing
@@ -63,8 +62,11 @@ def _run_fold(search: Search, task: FoldTask) -> FoldResult:
     start = time.time()
     with warnings.catch_warnings(record=True) as caught:
         try:
-            with time_limit(search.spec.timeout):
+            if search.spec.timeout is None:
                 result = _compute(search, task, caught)
+            else:
+                with time_limit(search.spec.timeout):
+                    result = _compute(search, task, caught)
         except FoldTimeout:
             return FoldResult(
                 task.task_id,
@@ -127,12 +129,11 @@ def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> F
     start = time.time()
     part = search.part(task.split, task.fraction)
     selected = time.time() - start
+    test_scores = None
     with leaving_out(validation=skips, finiteness=is_finite):
         fitted = fit(search, task, estimator, part)
-    start = time.time()
-    test_scores = None
-    if checks and search.is_accuracy and not part.test_params:
-        with leaving_out(validation=skips, finiteness=is_finite):
+        start = time.time()
+        if checks and search.is_accuracy and not part.test_params:
             test_scores = accuracy(fitted.model, fitted.X_test, part.y_test)
     if test_scores is None:
         with leaving_out(validation=skips and search.has_scored, finiteness=False):
@@ -159,6 +160,7 @@ def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> F
 
 
 def _fit_and_score_plainly(search: Search, task: FoldTask) -> FoldResult:
+    search.prototype(task.params)
     estimator = search.candidate(task.params)
     start = time.time()
     part = search.part(task.split, task.fraction, plainly=True)
@@ -198,4 +200,4 @@ def _with_warnings(result: FoldResult, caught: Iterable[warnings.WarningMessage]
     texts = dict.fromkeys(
         f"{warning.category.__name__}: {warning.message}"[:MAX_WARNING_LENGTH] for warning in caught
     )
-    return replace(result, warnings=tuple(texts)[:MAX_WARNINGS])
+    return result._replace(warnings=tuple(texts)[:MAX_WARNINGS])

@@ -114,15 +114,15 @@ def n_bytes(value: Any) -> int:
     as fitted estimators, by what they refer to. Parts that are shared count once. Python objects
     within arrays do not count: they belong to the data set.
     """
-    return _n_bytes(value, set(), _DEPTH)
+    return _n_bytes(value, {}, _DEPTH)
 
 
-def _n_bytes(value: Any, seen: set[int], depth: int) -> int:
+def _n_bytes(value: Any, seen: dict[int, Any], depth: int) -> int:
     if value is None or isinstance(value, bool | int | float | complex | type):
         return 0
     if id(value) in seen:
         return 0
-    seen.add(id(value))
+    seen[id(value)] = value  # and so alive: nothing else gets its id
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, str | bytes):

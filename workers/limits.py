@@ -43,14 +43,11 @@ def _expired(_signal: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise `FoldTimeout` in the body after `seconds`.
 
     It reaches Python code; for C code that does not return, the scheduler ends the engine.
     """
-    if seconds is None:
-        yield
-        return
     before = signal.signal(signal.SIGALRM, _expired)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:

@@ -111,9 +111,17 @@ class Family:
         ValueError
             For parameters that the estimator does not have.
         """
-        return self._by_hand(params) or Prototype(
-            clone(self._estimator).set_params(**self._catalog.build_params(params))
-        )
+        return self._by_hand(params) or Prototype(self.candidate(params))
+
+    def candidate(self, params: Mapping[str, JsonValue]) -> BaseEstimator:
+        """Return a new estimator with these parameters, made as `GridSearchCV` makes it.
+
+        Raises
+        ------
+        ValueError
+            For parameters that the estimator does not have.
+        """
+        return clone(self._estimator).set_params(**self._catalog.build_params(params))
 
     def _by_hand(self, params: Mapping[str, JsonValue]) -> Prototype | None:
         """Return the candidate, where only plain values of plain parameters are set."""

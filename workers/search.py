@@ -89,8 +89,8 @@ class Search:
         return self._prototype
 
     def candidate(self, params: Mapping[str, JsonValue]) -> BaseEstimator:
-        """Return a new, unfitted estimator with the candidate's parameters."""
-        return self.prototype(params).copy()
+        """Return a new, unfitted estimator with the candidate's parameters, as `clone` makes it."""
+        return self.family.candidate(params)
 
     def part(self, split: int, fraction: float | None, *, plainly: bool = False) -> Part:
         """Return the training and test data of a split, for the candidate asked for last.

@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
+
 from service.commands.terminal import ExitCode, stop
 from service.recordfaults import StoppedWaiting
 
@@ -18,8 +20,8 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:
-        raise  # whoever read has seen enough: typer ends quietly
+    except (typer.Exit, typer.Abort, BrokenPipeError):
+        raise  # it has told all there is to tell, or whoever read has seen enough
     except sqlite3.Error as error:
         stop(ExitCode.USAGE, f"The records cannot be read: {error}.")
     except StoppedWaiting as stopped:
@@ -41,7 +43,7 @@ def _explain(error: Exception) -> None:
     from service.commands.watching import Unserved
     from service.layout import SpoolUnusable
     from service.lock import SpoolHeld
-    from service.recordfaults import NewerDatabase, RecordsDamaged, RecordsUnusable
+    from service.recordfaults import NewerDatabase, OlderDatabase, RecordsDamaged, RecordsUnusable
     from service.records import NoRecords, NoSuchJob
 
     match error:
@@ -61,7 +63,7 @@ def _explain(error: Exception) -> None:
             stop(ExitCode.SPOOL_HELD, str(error), "To see what it does: foldq status")
         case RecordsDamaged():
             stop(ExitCode.FAILED, str(error), error.next_step)
-        case NewerDatabase() | RecordsUnusable() | SpoolUnusable():
+        case NewerDatabase() | OlderDatabase() | RecordsUnusable() | SpoolUnusable():
             stop(ExitCode.USAGE, str(error), error.next_step)
         case Unserved():
             stop(

@@ -68,6 +68,8 @@ class OwnScheduler:
             nothing = os.open(os.devnull, os.O_RDONLY)
             for descriptor, target in ((nothing, 0), (output, 1), (output, 2)):
                 os.dup2(descriptor, target)
+            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             with explained():
                 self._beginning.take_over()
                 from service import daemon

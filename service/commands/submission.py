@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: How long a running scheduler may take to admit a file (seconds).
 PATIENCE = 5.0
-POLL = 0.1
+POLL = 0.05
 
 
 @dataclass(frozen=True, slots=True)

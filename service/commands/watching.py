@@ -16,8 +16,10 @@ from service.records import Job, NoRecords, open_records
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Between two looks at the records (seconds).
-POLL = 0.25
+#: Between two looks at the records (seconds): often at first, for short searches, later less often.
+POLL = (0.03, 0.25)
+#: Share of the time gone by that passes until the next look.
+POLL_SHARE = 0.02
 #: A scheduler that is being restarted may be away for this long (seconds).
 PATIENCE = 5.0
 #: Between two lines about the same job in a pipe, unless its state changes (seconds).
@@ -78,7 +80,8 @@ class Follower:
             )
 
     def _follow(self, show: Callable[[list[Progress]], None]) -> list[Job]:
-        served_until = time.monotonic() + PATIENCE
+        started = time.monotonic()
+        served_until = started + PATIENCE
         while True:
             # Asked first: a file admitted between the two is seen as a job.
             waiting = self.job_ids is None and self.has_waiting()
@@ -91,7 +94,8 @@ class Follower:
                 served_until = time.monotonic() + PATIENCE
             elif time.monotonic() > served_until:
                 raise Unserved
-            time.sleep(POLL)
+            least, most = POLL
+            time.sleep(min(max((time.monotonic() - started) * POLL_SHARE, least), most))
 
     def _tell_trouble(self) -> None:
         trouble = self.trouble()

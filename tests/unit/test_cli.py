@@ -309,7 +309,7 @@ class TestLooking:
             assert "Use that version again" in result.stderr
 
     def test_watch_tells_of_trouble_once_and_when_it_is_over(self, searches, monkeypatch):
-        monkeypatch.setattr(watching, "POLL", 0.01)
+        monkeypatch.setattr(watching, "POLL", (0.01, 0.01))
         monkeypatch.setattr(watching, "PATIENCE", 0.2)
         told = iter(["the disk is full", "the disk is full", None])
         monkeypatch.setattr("service.lock.trouble_of", lambda _: next(told, None))
@@ -447,7 +447,7 @@ class TestWatching:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch):
         monkeypatch.setattr(watching, "PATIENCE", 0.3)
-        monkeypatch.setattr(watching, "POLL", 0.02)
+        monkeypatch.setattr(watching, "POLL", (0.02, 0.02))
 
     def test_a_job_that_has_ended(self, searches):
         assert foldq("watch", 1).exit_code == 0

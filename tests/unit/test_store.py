@@ -1,6 +1,7 @@
 """The records: their tables refuse impossible lives, and a turn is written whole or not at all."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -9,8 +10,10 @@ from sqlite_utils import Database
 from schemas.job import JobSpec
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import EngineReport, FoldResult
+from service.backup import back_up
 from service.migrations import migrations
-from service.records import KNOWN_MIGRATIONS
+from service.recordfaults import OlderDatabase
+from service.records import KNOWN_MIGRATIONS, open_records
 from service.stimuli import Batch, Dispatch, EndAttempt, EndTask, MoveJob, Note, PutBackTask, Task
 from service.store import NewerDatabase, PlannedCandidate, Store
 
@@ -180,6 +183,19 @@ class TestComingBack:
         )
         with pytest.raises(NewerDatabase, match="m999_later"):
             Store(tmp_path / "foldq.db")
+
+    def test_records_of_an_older_version_can_be_copied_and_wait_for_a_scheduler(self, tmp_path):
+        database = tmp_path / "foldq.db"
+        with closing(sqlite3.connect(database)) as older:
+            migrations.apply(Database(older), stop_before="m004_scale")
+        with pytest.raises(OlderDatabase, match="older foldq"), open_records(database):
+            pass
+        back_up(database, tmp_path / "copy.db")
+
+        Store(database).close()
+
+        with open_records(database) as records:
+            assert records.execute("SELECT count(*) FROM job").fetchone()[0] == 0
 
     def test_those_who_only_read_know_the_same_migrations(self):
         names = {migration.name for migration in migrations.pending(Database(memory=True))}

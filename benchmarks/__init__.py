@@ -1,0 +1,1 @@
+"""How fast foldq is, measured beside its peers; `python -m benchmarks --help`."""
