@@ -509,8 +509,7 @@ class Scale:
         with self.measured.of("cancel (half of the folds)", 5.0):
             self.store.record(given_up, _now())
         with self.measured.of("retry (half of the folds)", 10.0):
-            folds = self.store.retry(self.job_id, _now())
-        del folds
+            self.store.retry(self.job_id, _now(), listed=False)
         self.store.record([MoveJob(self.job_id, JobState.RUNNING)], _now())
 
     def complete(self) -> None:

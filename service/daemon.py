@@ -448,7 +448,7 @@ class Daemon:
             folds = self._store.retry(job_id, self._now())
             yield FoldsPutBack(job_id, folds)
         else:
-            self._store.retry(job_id, self._now())
+            self._store.retry(job_id, self._now(), listed=False)  # they are loaded page by page
             self._dossiers.forget(job_id)
             yield self._admission_of(job_id)
 

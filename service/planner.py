@@ -180,7 +180,7 @@ def _halving_step(
 
 def _survivors(store: Store, job: Job, search: SearchSpec, iteration: int) -> Iterator[Params]:
     folds = read_folds(store.connection, job.id)
-    results = cv_results(folds)
+    results = cv_results(folds, folds.candidates, with_param_columns=False)
     of_iteration = np.flatnonzero(results["iter"] == iteration)
     scores = results["mean_test_score"][of_iteration]
     for position in halving.survivors(scores, search):
@@ -203,7 +203,7 @@ def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> S
     if known is not None and known[1] is TaskState.DISPATCHED:
         return Await()  # an engine that outlived the last scheduler is at it
     folds = read_folds(store.connection, job.id)
-    results = cv_results(folds)
+    results = cv_results(folds, folds.candidates, with_param_columns=False)
     index = best_index(results, spec)
     if index is None:
         return End(folds=folds)

@@ -231,7 +231,12 @@ def decode_params(
 # --- the table ---------------------------------------------------------------------------------
 
 
-def cv_results(folds: Folds, params: Sequence[Mapping[str, Any]] | None = None) -> CVResults:
+def cv_results(
+    folds: Folds,
+    params: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    with_param_columns: bool = True,
+) -> CVResults:
     """Make `cv_results_` as scikit-learn's searches do.
 
     Parameters
@@ -240,6 +245,8 @@ def cv_results(folds: Folds, params: Sequence[Mapping[str, Any]] | None = None) 
     params : sequence of dict, optional
         The decoded parameters of each candidate; by default `decode_params(folds.candidates)`.
         Pass `folds.candidates` itself for a table that keeps the job file's spelling.
+    with_param_columns : bool, default=True
+        Who only wants the scores can do without `param_*`, and of many candidates more quickly.
 
     Returns
     -------
@@ -257,7 +264,8 @@ def cv_results(folds: Folds, params: Sequence[Mapping[str, Any]] | None = None) 
         results["n_resources"] = folds.n_resources
     _store(results, "fit_time", folds.fit_time, folds.present)
     _store(results, "score_time", folds.score_time, folds.present)
-    results.update(_param_columns(params))
+    if with_param_columns:
+        results.update(_param_columns(params))
     results["params"] = list(params)
     for metric, scores in folds.test_scores.items():
         _store(results, f"test_{metric}", scores, folds.present, splits=True, rank=True)

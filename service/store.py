@@ -329,10 +329,15 @@ class Store(Writer):
         return n_tasks
 
     @enduring
-    def retry(self, job_id: int, now: datetime) -> tuple[Task, ...]:
+    def retry(self, job_id: int, now: datetime, *, listed: bool = True) -> tuple[Task, ...]:
         """Put the job's failed and cancelled tasks back; return the folds among them.
 
         A finished job goes back to the queue with them.
+
+        Parameters
+        ----------
+        listed : bool, default=True
+            Without, none is returned: of a job that was given up there may be a million.
         """
         at = timestamp(now)
         with self.transaction() as db:
@@ -340,8 +345,8 @@ class Store(Writer):
                 _as_tasks(
                     db.execute(
                         f"{_FOLD_TASKS} WHERE task.job_id = ?"
-                        " AND task.state IN ('failed', 'cancelled') ORDER BY task.id",
-                        (job_id,),
+                        " AND task.state IN ('failed', 'cancelled') ORDER BY task.id LIMIT ?",
+                        (job_id, -1 if listed else 0),
                     )
                 )
             )

@@ -243,7 +243,7 @@ def results(
     from service import exports
     from service.commands.screens import results_screen
     from service.records import find_job
-    from service.results import read_folds
+    from service.results import cv_results, read_folds
 
     if as_csv + as_json + as_parquet > 1:
         stop(ExitCode.USAGE, "--csv, --json and --parquet exclude each other.", "Give one of them.")
@@ -261,11 +261,12 @@ def results(
     with records_of(settings) as records:
         job = find_job(records, job_id)
         folds = read_folds(records, job)
-    table = exports.table(folds)
     partial = job.state != "completed"
     if not (as_csv or as_json or as_parquet):
+        table = cv_results(folds, folds.candidates, with_param_columns=False)
         present(results_screen(job, table, n or 10, partial=partial))
         return
+    table = exports.table(folds)
     if n is not None:
         table = _only(table, exports.top(table, n, job.chosen_metric))
     if as_parquet:
