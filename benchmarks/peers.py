@@ -4,6 +4,7 @@ Each peer is a process with all its workers as descendants, so that its memory a
 told from everybody else's. All of them get one thread for BLAS and OpenMP.
 """
 
+import atexit
 import json
 import os
 import select
@@ -14,6 +15,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +76,14 @@ def _environment() -> dict[str, str]:
     return {**inherited, **{f"{library}_NUM_THREADS": "1" for library in libraries}}
 
 
+@cache
+def _made_data() -> Path:
+    """Give the directory of the data sets that are made, for all peers; removed at the end."""
+    directory = tempfile.mkdtemp(prefix="bench-data-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
+
+
 class Peer(ABC):
     """One program, with workers that stay warm from search to search."""
 
@@ -116,6 +126,7 @@ class Peer(ABC):
         workload = find(name, quick, step)
         if sliced:
             workload = workload.sliced()
+        workload.data.put(_made_data())
         try:
             return self._run(workload, quick=quick, step=step, limit=limit, sliced=sliced)
         except TooSlow:
@@ -234,6 +245,7 @@ class Hosted(Peer):
                 "quick": quick,
                 "step": step,
                 "sliced": sliced,
+                "data": str(_made_data()),
                 "scores": str(path),
             }
             assert self._process is not None
@@ -289,14 +301,19 @@ class Foldq(Peer):
         limit: float,
         sliced: bool,  # noqa: ARG002
     ) -> Run:
-        data = self.spool / "data"
-        if earlier := workload.earlier_job(data):
+        self._give_data(workload)
+        if earlier := workload.earlier_job():
             self._do(earlier, limit)
-        job = workload.job(data)
+        job = workload.job()
         before = processes.cpu_seconds(self.pid)
         seconds = self._do(job, limit)
         used = processes.spent(before, processes.cpu_seconds(self.pid))
         return Run(seconds, used, self._scores(workload))
+
+    def _give_data(self, workload: Workload) -> None:
+        made, wanted = _made_data() / workload.data.file, self.spool / "data" / workload.data.file
+        if made.exists() and not wanted.exists():
+            shutil.copyfile(made, wanted)
 
     def _do(self, job: dict[str, Any], limit: float) -> float:
         """Drop a job file, whole at once, and wait for its completed record."""
