@@ -26,7 +26,8 @@ A scheduler talks to it over a Unix socket in the cluster's directory, in lines 
 This module is run as ``python -m workers.forkserver DIRECTORY``. It has no threads, because only
 the thread that forks lives on in the child. What engines need is imported when the first one is
 asked for, a package at a time, with a look at the socket in between. With ``--begin`` it starts on
-a controller and engines at once, before any scheduler has connected.
+a controller and engines at once, before any scheduler has connected; until one has, it ends with
+the process that started it.
 """
 
 import argparse
@@ -50,7 +51,7 @@ from typing import Any, NoReturn
 
 import psutil
 
-from workers.deathsignal import die_with
+from workers.deathsignal import die_with, outlive_parent
 from workers.welcome import WARM
 
 SOCKET = "forkserver.sock"
@@ -137,6 +138,7 @@ class ForkServer:
         client, _ = self._listener.accept()
         if self._client is not None:
             self._hang_up()
+        outlive_parent()  # from now on there may be something to keep for the next scheduler
         client.setblocking(True)
         self._client, self._received = client, b""
         self._selector.register(client, selectors.EVENT_READ, partial(self._read, client))
@@ -414,7 +416,10 @@ def main() -> NoReturn:
     parser.add_argument("--key", default="")
     parser.add_argument("--grace", type=float, default=300.0, help="seconds")
     parser.add_argument("--begin", type=json.loads, default=[], help="requests, as JSON")
+    parser.add_argument("--parent", type=int, help="process without which it is not needed")
     given = parser.parse_args()
+    if given.parent is not None:
+        die_with(given.parent)
     os.umask(0o077)  # connection files, logs: for the owner only
     ForkServer(given.directory, given.key, given.grace, given.begin).serve()
 

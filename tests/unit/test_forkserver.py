@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -242,3 +243,39 @@ def test_a_new_heart_is_told_of_at_its_first_beat(monkeypatch):
     for heart in (b"one", b"one", b"two"):
         monitor.handle_pong([heart, beat])
     assert told == [{b"one"}, {b"two"}]
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_until_a_scheduler_connects_it_ends_with_the_process_that_started_it(
+    tmp_path, is_connected
+):
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, sys.executable, str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert starter.stdout is not None
+    server = psutil.Process(int(starter.stdout.readline()))
+    try:
+        if is_connected:
+            connection = Connection(tmp_path)
+            connection.hear()
+        starter.kill()
+        starter.wait()
+        if is_connected:
+            connection.ask(do="ping")
+            assert connection.hear() == {"event": "pong"}
+            connection.ask(do="quit")
+        server.wait(STARTED_WITHIN)
+    finally:
+        starter.kill()
+        with suppress(psutil.NoSuchProcess):
+            server.kill()
+
+
+STARTER = """
+import os, subprocess, sys, time
+server = subprocess.Popen([sys.argv[1], "-m", "workers.forkserver", sys.argv[2], "--key", "k",
+                           "--parent", str(os.getpid())])
+print(server.pid, flush=True)
+time.sleep(600)
+"""
