@@ -161,7 +161,7 @@ def overhead(measured: dict[str, Any]) -> str:
         took = median(run["took"] for run in runs)
         rows.append(
             [
-                f"{n_folds:,} folds",
+                f"`{name.split()[0]}`, {n_folds:,} folds",
                 f"{bare * 1e3:.2f}",
                 f"{median(run['ratio'] for run in runs):.3f}",
                 f"{_ALLOWED[name]:.2f}" if name in _ALLOWED else NOTHING,
@@ -296,7 +296,8 @@ def _fine(value: float) -> str:
 
 def _where(figures: dict[str, Any]) -> str:
     machine = figures["machine"]
-    rounds = f"; medians of {figures['rounds']} rounds" if figures["rounds"] else ""
+    n = figures["rounds"]
+    rounds = f"; {n} round{'s' if n > 1 else ''}" if n else ""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (
         f"{machine['date']}, {machine['cores']} cores, {machine['memory'] / 2**30:.0f} GiB,"
