@@ -259,7 +259,7 @@ def simulation(measured: list[dict[str, Any]]) -> str:
     parts = list(measured[0]["microseconds"])
     rows = [
         [
-            f"{one['n_engines']:,} engines",
+            f"{one['n_engines']:,} engine{'s' if one['n_engines'] > 1 else ''}",
             f"{one['folds_per_second']:,.0f}",
             f"{one['engines_busy']:.0%}",
             *(f"{one['microseconds'][part]:.0f}" for part in parts),
