@@ -35,6 +35,10 @@ ENGINES = 2
 #: Seconds that a peer may take to be there.
 _STARTED_WITHIN = 120.0
 
+#: Seconds between the writing of a job file and its move: what is moved was there before, and a
+#: file system may not tell times apart that are closer.
+_WRITTEN = 0.05
+
 #: Seconds for a pool that stood still to hear from its workers again.
 _AWAKE = 1.0
 
@@ -199,6 +203,7 @@ class Hosted(Peer):
                 [sys.executable, "-m", "benchmarks.host", self.name],
                 cwd=ROOT,
                 env=_environment(),
+                start_new_session=True,  # Ctrl-C is for this program, which ends the others
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -281,6 +286,7 @@ class Foldq(Peer):
                 [sys.executable, "-m", "service.cli", *command],
                 cwd=ROOT,
                 env=_environment(),
+                start_new_session=True,  # Ctrl-C is for this program, which ends the others
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -316,11 +322,12 @@ class Foldq(Peer):
             shutil.copyfile(made, wanted)
 
     def _do(self, job: dict[str, Any], limit: float) -> float:
-        """Drop a job file, whole at once, and wait for its completed record."""
+        """Move a job file that is there for a while into `incoming/`, and wait for its end."""
         self._n_dropped += 1
         incoming = self.spool / "incoming"
         beside = incoming / f".job-{self._n_dropped}.tmp"
         beside.write_text(json.dumps(job))
+        time.sleep(_WRITTEN)
         self.dropped_at = time.time()
         began = time.perf_counter()
         beside.rename(incoming / f"job-{self._n_dropped}.json")
