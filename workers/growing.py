@@ -39,7 +39,7 @@ from sklearn.base import BaseEstimator, clone
 
 from workers.kept import kept, n_bytes
 from workers.prototype import is_own
-from workers.repeatable import is_repeatable, everything_in
+from workers.repeatable import everything_in, is_repeatable
 from workers.retelling import tell
 
 #: Estimators that can be grown, by the parameter that tells their size.
@@ -175,9 +175,7 @@ def fit_grown(
         kept.forget(key)  # a fit that is interrupted leaves it half grown
         _grow(grown, parameter, size, fit)
         kept.put(key, grown, grown.n_bytes)
-    model = copy.copy(grown.model)
-    model.warm_start = False
-    return GrownFit(model, grown.fit_time - spared_time, spared_time)
+    return GrownFit(_as_it_is(grown.model), grown.fit_time - spared_time, spared_time)
 
 
 def _grow(grown: Grown, parameter: str, size: int, fit: Callable[[BaseEstimator], object]) -> None:
@@ -196,6 +194,16 @@ def _grow(grown: Grown, parameter: str, size: int, fit: Callable[[BaseEstimator]
     members = getattr(model, "_predictors" if parameter == "max_iter" else "estimators_")
     grown.n_bytes += _n_bytes(members[grown.size :])
     grown.size = size
+
+
+def _as_it_is(model: BaseEstimator) -> BaseEstimator:
+    """Return a copy that stays as it is when the model grows on. They share their members."""
+    other = copy.copy(model)
+    for name, value in vars(model).items():
+        if type(value) is list:
+            setattr(other, name, value.copy())
+    other.warm_start = False
+    return other
 
 
 def _is_integer(value: object) -> bool:

@@ -37,7 +37,7 @@ from sklearn.pipeline import Pipeline
 
 from workers.dataset import is_sparse
 from workers.kept import kept, n_bytes
-from workers.repeatable import draws_where_seen, is_repeatable, everything_in
+from workers.repeatable import draws_where_seen, everything_in, is_repeatable
 from workers.retelling import tell
 from workers.splitdata import Part, frozen
 
