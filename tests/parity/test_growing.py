@@ -34,11 +34,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 
 from workers.growing import GROWING, can_grow, fit_grown
 from workers.kept import kept
 
-SIZES = (1, 2, 6, 13)
+SIZES = (1, 2, 5, 9)
 
 #: What a model can be asked for.
 ANSWERS = ("predict", "predict_proba", "decision_function", "score_samples", "apply")
@@ -100,10 +101,11 @@ ENSEMBLES: list[tuple[BaseEstimator, Data]] = [
 
 @pytest.fixture(autouse=True)
 def room() -> Iterator[None]:
-    """An engine that keeps nothing yet, and may."""
+    """An engine that keeps nothing yet, and computes with one thread."""
     kept.clear()
     kept.limit = 64 << 20
-    yield
+    with threadpool_limits(1):
+        yield
     kept.clear()
 
 
