@@ -45,6 +45,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
     StandardScaler,
+    TargetEncoder,
 )
 from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
@@ -80,6 +81,7 @@ N_SPARED = {
     "sparse_counts": 5,
     "text_by_several_metrics": 4,
     "weights_for_the_last_step": 3,
+    "fitted_on_other_numbers_than_it_is_asked_about": 1,
     "a_forest_behind_a_scaler": 5,
     "extra_trees": 4,
     "boosted_trees": 2,
@@ -119,6 +121,7 @@ def scaled_reduced_and_classified(_data: Path) -> Any:
     search: {space: {features__some__n_components: [1, 2], features__others: [drop, MinMaxScaler],
              model__C: [0.1, 1.0]}}
     cv: 2
+    scoring: neg_log_loss
 """)
 def union_of_features(_data: Path) -> Any:
     features = FeatureUnion([("some", PCA()), ("others", MinMaxScaler())])
@@ -128,7 +131,8 @@ def union_of_features(_data: Path) -> Any:
         "model__C": [0.1, 1.0],
     }
     pipeline = Pipeline([("features", features), ("model", LogisticRegression(max_iter=200))])
-    return GridSearchCV(pipeline, grid, cv=2).fit(*load_iris(return_X_y=True))
+    search = GridSearchCV(pipeline, grid, cv=2, scoring="neg_log_loss")
+    return search.fit(*load_iris(return_X_y=True))
 
 
 @SHARING.case("""
@@ -269,6 +273,29 @@ def weights_for_the_last_step(data: Path) -> Any:
     )
     X = frame[["pulse", "iron", "sugar"]]
     return search.fit(X, frame["outcome"], model__sample_weight=frame["weight"])
+
+
+@SHARING.case("""
+    data: {file: clinics.csv, target: outcome, features: [clinic, visits]}
+    estimator:
+      $type: Pipeline
+      steps: [[encode, {$type: TargetEncoder, random_state: 0}], [model, LogisticRegression]]
+    search: {space: {model__C: [0.1, 1.0]}}
+    cv: 2
+    scoring: neg_log_loss
+    return_train_score: true
+""")
+def fitted_on_other_numbers_than_it_is_asked_about(data: Path) -> Any:
+    frame = pd.read_csv(data / "clinics.csv")
+    encode = TargetEncoder(random_state=0)  # encodes the data it is fitted on by halves
+    search = GridSearchCV(
+        Pipeline([("encode", encode), ("model", LogisticRegression())]),
+        {"model__C": [0.1, 1.0]},
+        cv=2,
+        scoring="neg_log_loss",
+        return_train_score=True,
+    )
+    return search.fit(frame[["clinic", "visits"]], frame["outcome"])
 
 
 # --- ensembles that differ in size --------------------------------------------------------------
