@@ -92,3 +92,20 @@ def test_an_estimator_said_to_draw_nothing_gives_the_same_model_from_any_global_
         ask = estimator.predict if hasattr(estimator, "predict") else estimator.transform
         answers.append(ask(X))
     np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "repeatable"),
+    [
+        ({"$type": "Isomap"}, False),
+        ({"$type": "Isomap", "eigen_solver": "dense"}, True),
+        ({"$type": "SelectKBest", "score_func": {"$function": "mutual_info_classif"}}, False),
+        ({"$type": "SelectKBest", "score_func": {"$function": "f_classif"}}, True),
+        ({"$type": "CalibratedClassifierCV", "cv": {"$type": "KFold", "shuffle": True}}, False),
+        ({"$type": "CalibratedClassifierCV", "cv": {"$type": "ShuffleSplit"}}, False),
+        ({"$type": "CalibratedClassifierCV", "cv": {"$type": "KFold"}}, True),
+    ],
+    ids=str,
+)
+def test_what_draws_without_having_a_random_state_is_known(spelling, repeatable):
+    assert is_repeatable(Catalog().build(spelling)) is repeatable
