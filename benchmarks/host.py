@@ -1,8 +1,9 @@
 """The process in which a peer runs: `python -m benchmarks.host PEER`.
 
-It reads one JSON object a line: `workload`, `quick`, `step`, `sliced`, `scores`; does that search
-and answers with `seconds`, or with `error`. The scores go to the file named. Data are made before
-the clock starts: a user has them in memory. The pool of workers is made once and stays.
+It reads one JSON object a line: `workload`, `quick`, `step`, `sliced`, `data`, `scores`; does that
+search and answers with `seconds`, or with `error`. The scores go to the file named. Data are read
+from the directory named before the clock starts: a user has them in memory. The pool of workers is
+made once and stays.
 """
 
 import contextlib
@@ -12,7 +13,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,16 +96,16 @@ def scores(results: dict[str, Any], n_splits: int = 5) -> np.ndarray:
     return np.column_stack([np.asarray(results[name], dtype=float) for name in names])
 
 
-@cache
-def _arrays(loader: str | None, make: tuple[tuple[str, int], ...]) -> Any:
-    return Data(loader, dict(make)).arrays()
+@lru_cache(maxsize=1)  # what the last search used is not part of this one's memory
+def _arrays(directory: str, loader: str | None, make: tuple[tuple[str, int], ...]) -> Any:
+    return Data(loader, dict(make)).arrays(Path(directory))
 
 
 def _answer(fit: Fit, asked: dict[str, Any]) -> dict[str, Any]:
     workload = find(asked["workload"], asked["quick"], asked["step"])
     if asked["sliced"]:
         workload = workload.sliced()
-    X, y = _arrays(workload.data.loader, tuple(workload.data.make.items()))
+    X, y = _arrays(asked["data"], workload.data.loader, tuple(workload.data.make.items()))
     model, grid = workload.model(), workload.grid()
     began = time.perf_counter()
     results = fit(model, grid, X, y)

@@ -161,7 +161,7 @@ def overhead(measured: dict[str, Any]) -> str:
         took = median(run["took"] for run in runs)
         rows.append(
             [
-                f"{n_folds:,} folds",
+                f"`{name.split()[0]}`, {n_folds:,} folds",
                 f"{bare * 1e3:.2f}",
                 f"{median(run['ratio'] for run in runs):.3f}",
                 f"{_ALLOWED[name]:.2f}" if name in _ALLOWED else NOTHING,
@@ -259,7 +259,7 @@ def simulation(measured: list[dict[str, Any]]) -> str:
     parts = list(measured[0]["microseconds"])
     rows = [
         [
-            f"{one['n_engines']:,} engines",
+            f"{one['n_engines']:,} engine{'s' if one['n_engines'] > 1 else ''}",
             f"{one['folds_per_second']:,.0f}",
             f"{one['engines_busy']:.0%}",
             *(f"{one['microseconds'][part]:.0f}" for part in parts),
@@ -296,7 +296,8 @@ def _fine(value: float) -> str:
 
 def _where(figures: dict[str, Any]) -> str:
     machine = figures["machine"]
-    rounds = f"; medians of {figures['rounds']} rounds" if figures["rounds"] else ""
+    n = figures["rounds"]
+    rounds = f"; {n} round{'s' if n > 1 else ''}" if n else ""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (
         f"{machine['date']}, {machine['cores']} cores, {machine['memory'] / 2**30:.0f} GiB,"

@@ -4,6 +4,7 @@ Each peer is a process with all its workers as descendants, so that its memory a
 told from everybody else's. All of them get one thread for BLAS and OpenMP.
 """
 
+import atexit
 import json
 import os
 import select
@@ -14,6 +15,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +34,10 @@ ENGINES = 2
 
 #: Seconds that a peer may take to be there.
 _STARTED_WITHIN = 120.0
+
+#: Seconds between the writing of a job file and its move: what is moved was there before, and a
+#: file system may not tell times apart that are closer.
+_WRITTEN = 0.05
 
 #: Seconds for a pool that stood still to hear from its workers again.
 _AWAKE = 1.0
@@ -72,6 +78,14 @@ def _environment() -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("FOLDQ_")}
     libraries = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "NUMBA")
     return {**inherited, **{f"{library}_NUM_THREADS": "1" for library in libraries}}
+
+
+@cache
+def _made_data() -> Path:
+    """Give the directory of the data sets that are made, for all peers; removed at the end."""
+    directory = tempfile.mkdtemp(prefix="bench-data-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 class Peer(ABC):
@@ -116,6 +130,7 @@ class Peer(ABC):
         workload = find(name, quick, step)
         if sliced:
             workload = workload.sliced()
+        workload.data.put(_made_data())
         try:
             return self._run(workload, quick=quick, step=step, limit=limit, sliced=sliced)
         except TooSlow:
@@ -188,6 +203,7 @@ class Hosted(Peer):
                 [sys.executable, "-m", "benchmarks.host", self.name],
                 cwd=ROOT,
                 env=_environment(),
+                start_new_session=True,  # Ctrl-C is for this program, which ends the others
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -234,6 +250,7 @@ class Hosted(Peer):
                 "quick": quick,
                 "step": step,
                 "sliced": sliced,
+                "data": str(_made_data()),
                 "scores": str(path),
             }
             assert self._process is not None
@@ -269,6 +286,7 @@ class Foldq(Peer):
                 [sys.executable, "-m", "service.cli", *command],
                 cwd=ROOT,
                 env=_environment(),
+                start_new_session=True,  # Ctrl-C is for this program, which ends the others
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -289,21 +307,27 @@ class Foldq(Peer):
         limit: float,
         sliced: bool,  # noqa: ARG002
     ) -> Run:
-        data = self.spool / "data"
-        if earlier := workload.earlier_job(data):
+        self._give_data(workload)
+        if earlier := workload.earlier_job():
             self._do(earlier, limit)
-        job = workload.job(data)
+        job = workload.job()
         before = processes.cpu_seconds(self.pid)
         seconds = self._do(job, limit)
         used = processes.spent(before, processes.cpu_seconds(self.pid))
         return Run(seconds, used, self._scores(workload))
 
+    def _give_data(self, workload: Workload) -> None:
+        made, wanted = _made_data() / workload.data.file, self.spool / "data" / workload.data.file
+        if made.exists() and not wanted.exists():
+            shutil.copyfile(made, wanted)
+
     def _do(self, job: dict[str, Any], limit: float) -> float:
-        """Drop a job file, whole at once, and wait for its completed record."""
+        """Move a job file that is there for a while into `incoming/`, and wait for its end."""
         self._n_dropped += 1
         incoming = self.spool / "incoming"
         beside = incoming / f".job-{self._n_dropped}.tmp"
         beside.write_text(json.dumps(job))
+        time.sleep(_WRITTEN)
         self.dropped_at = time.time()
         began = time.perf_counter()
         beside.rename(incoming / f"job-{self._n_dropped}.json")

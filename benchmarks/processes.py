@@ -73,8 +73,10 @@ def go_on(pid: int) -> None:
 
 def end(pid: int, patience: float = 5.0) -> None:
     """End a process and its descendants, kindly at first."""
-    go_on(pid)
-    processes = tree(pid)
+    processes = tree(pid)  # before any of them goes on, and leaves orphans
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -30,6 +30,9 @@ _LONG = 15.0
 #: … and from which on that first search is the one counted.
 _VERY_LONG = 60.0
 
+#: Seconds after which a peer that was started has nothing more to do for that.
+_SETTLED = 15.0
+
 Say = Callable[[str], None]
 
 
@@ -184,7 +187,8 @@ class Rounds:
         finally:
             self._peers[name].rest()
 
-    def _look_at_idle(self, seconds: float = 3.0) -> None:
+    def _look_at_idle(self, seconds: float = 5.0) -> None:
+        time.sleep(_SETTLED)
         there = {name: peer for name, peer in self._peers.items() if peer.is_running}
         before = {name: processes.cpu_seconds(peer.pid) for name, peer in there.items()}
         time.sleep(seconds)

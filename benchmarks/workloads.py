@@ -37,22 +37,28 @@ class Data:
         """Name of the file below the spool's `data/`."""
         return "-".join(str(value) for value in self.make.values()) + ".npz"
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give X and y, as a scikit-learn user has them in memory."""
+    def arrays(self, directory: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Give X and y, as a scikit-learn user has them; a made one from where it was put."""
         from sklearn import datasets
 
         if self.loader is not None:
             return getattr(datasets, f"load_{self.loader}")(return_X_y=True)
-        return datasets.make_classification(**self.make)
+        with np.load(directory / self.file) as made:
+            return made["X"], made["y"]
 
-    def spec(self, directory: Path) -> dict[str, Any]:
-        """Give it as a job file names it; a made one is written into `directory` first."""
+    def put(self, directory: Path) -> None:
+        """Make a data set that is made, and put it there as a file, unless it is there already."""
+        from sklearn import datasets
+
+        if self.loader is None and not (directory / self.file).exists():
+            X, y = datasets.make_classification(**self.make)
+            np.savez(directory / self.file, X=X, y=y)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Give it as a job file names it."""
         if self.loader is not None:
             return {"loader": self.loader}
-        if not (directory / self.file).exists():
-            X, y = self.arrays()
-            directory.mkdir(parents=True, exist_ok=True)
-            np.savez(directory / self.file, X=X, y=y)
         return {"file": self.file, "x": "X", "y": "y"}
 
 
@@ -98,10 +104,10 @@ class Workload:
         """Fits of the search."""
         return self.n_candidates * N_SPLITS
 
-    def job(self, directory: Path) -> dict[str, Any]:
-        """Give the job file; `directory` is the spool's `data/`."""
+    def job(self) -> dict[str, Any]:
+        """Give the job file."""
         return {
-            "data": self.data.spec(directory),
+            "data": self.data.spec,
             "estimator": self.estimator,
             "search": {"space": self.space},
             "cv": N_SPLITS,
@@ -109,11 +115,11 @@ class Workload:
             "reuse": self.shared is not None,
         }
 
-    def earlier_job(self, directory: Path) -> dict[str, Any] | None:
+    def earlier_job(self) -> dict[str, Any] | None:
         """Give the job file of the search that this one refines, if it does."""
         if self.shared is None:
             return None
-        return {**self.job(directory), "search": {"space": {**self.space, **self.shared}}}
+        return {**self.job(), "search": {"space": {**self.space, **self.shared}}}
 
     def sliced(self) -> "Workload":
         """Give the same search with the first two values of each parameter: to warm a pool up."""

@@ -39,8 +39,14 @@ class Beginning:
 
 
 @contextmanager
-def begin(settings: Settings) -> Iterator[Beginning]:
+def begin(settings: Settings, *, ahead: bool = True) -> Iterator[Beginning]:
     """Hold the spool for the length of the block, with engines that come up meanwhile.
+
+    Parameters
+    ----------
+    ahead : bool
+        False where everything is imported already: the scheduler starts its engines itself, when it
+        has put the records right.
 
     Raises
     ------
@@ -55,7 +61,8 @@ def begin(settings: Settings) -> Iterator[Beginning]:
         cluster = None
         if not settings.cluster.is_running:
             cluster = LocalCluster(settings.spool / "cluster", settings)
-            cluster.start_ahead()
+            if ahead:
+                cluster.start_ahead()
         beginning = Beginning(held, cluster)
         try:
             yield beginning

@@ -9,6 +9,9 @@ from service.stimuli import Task
 #: Share of what came last in a mean: it follows a search whose later candidates are dearer.
 _WEIGHT = 0.4
 
+#: Seconds beside its fit and score that any fold may take.
+_BESIDE = 0.02
+
 #: First batches of a job of which the cheapest tells the most: in these engines open the data.
 _COLD = 3
 
@@ -22,7 +25,8 @@ class CostClass:
     n : int
         How many are finished.
     slowest : float
-        Seconds that the slowest of them takes where nothing of it was done before.
+        Seconds that the slowest of them takes where nothing of it was done before, with all that
+        its batch took beside.
     seconds : float
         What one takes, on the mean. Where engines were spared a part of some of them, of these: the
         others pay for what is shared, once.
@@ -35,9 +39,10 @@ class CostClass:
     seconds: float = 0.0
     is_spared: bool = False
 
-    def learn(self, seconds: float, spared: float) -> None:
+    def learn(self, seconds: float, spared: float, at_most: float) -> None:
         """Take one more finished fold into account, which took `seconds` and was spared more."""
-        self.slowest = max(self.slowest, seconds + spared)
+        if at_most > self.slowest:
+            self.slowest = at_most
         if self.n == 0 or (spared > 0 and not self.is_spared):
             self.seconds, self.is_spared = seconds, spared > 0
         elif spared > 0 or not self.is_spared:
@@ -56,7 +61,7 @@ class Costs:
     seconds : float or None
         What a fold takes on the whole, as the newest batches tell.
     dearest : float
-        The most that one took.
+        The most that the fit and score of one took.
     start : float
         Seconds of a fold that engines are spared where they did the shared part before.
     """
@@ -68,19 +73,29 @@ class Costs:
     _candidates: OrderedDict[int, CostClass] = field(default_factory=OrderedDict)
     _everyone: dict[int | None, CostClass] = field(default_factory=dict)
 
-    def learn(self, task: Task, seconds: float, spared: float, policy: Policy) -> None:
-        """Take a finished fold into account."""
-        if seconds > self.dearest:
-            self.dearest = seconds
+    def learn(self, task: Task, alone: float, beside: float, spared: float, policy: Policy) -> None:
+        """Take a finished fold into account.
+
+        Parameters
+        ----------
+        alone, beside : float
+            Seconds of its fit and score, and its share of what its batch took beside.
+        spared : float
+            Seconds of its fit that were not spent.
+        """
+        if alone > self.dearest:
+            self.dearest = alone
         if spared > 0:
             self.start += _WEIGHT * (spared - self.start)
+        seconds = alone + _usual(alone, beside)
+        at_most = alone + beside + spared
         everyone = self._everyone.get(task.n_resources)
         if everyone is None:
             everyone = self._everyone[task.n_resources] = CostClass()
-        everyone.learn(seconds, spared)
+        everyone.learn(seconds, spared, at_most)
         if task.candidate_id is not None:
             candidate = self._candidates.pop(task.candidate_id, None) or CostClass()
-            candidate.learn(seconds, spared)
+            candidate.learn(seconds, spared, at_most)
             self._candidates[task.candidate_id] = candidate
             if len(self._candidates) > policy.straggler_memory:
                 self._candidates.popitem(last=False)
@@ -88,7 +103,7 @@ class Costs:
     def learn_batch(self, alone: float, beside: float) -> None:
         """Take one batch into account: a fold's mean seconds of fit and score, and beside these."""
         self.n_batches += 1
-        seconds = alone + beside
+        seconds = alone + _usual(alone, beside)
         if self.seconds is None:
             self.seconds = seconds
         elif self.n_batches <= _COLD:  # what engines do once, at the beginning, costs no fold
@@ -118,3 +133,11 @@ class Costs:
         if everyone is not None and everyone.n >= policy.straggler_peers:
             return everyone.slowest
         return None
+
+
+def _usual(alone: float, beside: float) -> float:
+    """Return of what a fold took beside its fit and score as much as others may take too.
+
+    More than that is an engine's beginning: it imports what it needs, and opens the data.
+    """
+    return beside if beside <= _BESIDE or beside <= alone else max(alone, _BESIDE)

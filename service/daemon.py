@@ -52,6 +52,7 @@ from service.stimuli import (
     CancelTasks,
     Dispatch,
     DrainRequested,
+    EndTask,
     EngineJoined,
     EngineLost,
     EngineNeverCame,
@@ -124,7 +125,7 @@ def serve(
         When it was told to stop while there was no room to record what it knew.
     """
     with ExitStack() as stack:
-        beginning = beginning or stack.enter_context(begin(settings))
+        beginning = beginning or stack.enter_context(begin(settings, ahead=False))
         start_logging(settings.spool / "logs")
         descriptors.raise_limit(settings.engines)
         stack.enter_context(damage_named(settings.database_path))
@@ -271,7 +272,8 @@ class Daemon:
             if records:
                 self._store.record(records, now)
             for order in orders:
-                pending.extend(self._carry_out(order))
+                if type(order) is not EndTask:  # most are, and only to be recorded
+                    pending.extend(self._carry_out(order))
 
     def _is_idle(self) -> bool:
         return (

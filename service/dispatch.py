@@ -107,7 +107,7 @@ class Dispatcher:
     def _takes_more(self, engine: Engine) -> bool:
         """Whether a batch may wait on this engine: only behind one that is soon over."""
         front = engine.flights[0]
-        if front.batch.kind is not TaskKind.FOLD:
+        if front.batch.kind is not TaskKind.FOLD or front.void_since is not None:
             return False
         if front.expected is None:
             job = self._jobs.get(front.batch.job_id)
@@ -118,9 +118,11 @@ class Dispatcher:
         return front.expected <= 4 * self._policy.batch_seconds
 
     def _is_nearly_done(self, engine: Engine, now: datetime) -> bool:
-        """Whether an engine should be through with all it has in a moment."""
+        """Whether an engine should be through with all it has in a moment, and is not late."""
         expected = sum(flight.expected or 0.0 for flight in engine.flights)
-        return expected - engine.flights[0].elapsed(now) <= self._policy.lead_seconds
+        left = expected - engine.flights[0].elapsed(now)
+        lead = self._policy.lead_seconds
+        return -max(expected, lead) <= left <= lead
 
     def _is_open(self, job: JobQueue, engine: Engine) -> bool:
         """Whether the job is nearly done, and what this engine would get another one could take."""
@@ -144,6 +146,8 @@ class Dispatcher:
             # After a stall, tasks that took no engine down tell best whether engines work again.
             spare_suspects=self._crashes.is_on_probation,
         )
+        if not tasks:
+            return
         flight = yield from self._fly(job, engine, tasks, 2 * self._policy.batch_seconds, now)
         flight.expected = expected
         yield from load_more(job, self._policy)

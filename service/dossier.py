@@ -76,7 +76,7 @@ class Dossier:
                     FoldTask(
                         task.task_id,
                         attempt_id,
-                        dict(task.params or {}),
+                        task.params or {},
                         task.split or 0,
                         self._fraction(task.n_resources),
                     )

@@ -46,6 +46,9 @@ class Twins:
     def __init__(self) -> None:
         self._attempts: dict[int, dict[int, Flight]] = {}
 
+    def __len__(self) -> int:
+        return len(self._attempts)
+
     def __contains__(self, task_id: int) -> bool:
         return task_id in self._attempts
 

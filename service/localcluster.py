@@ -298,7 +298,7 @@ class LocalCluster:
                 [
                     *(sys.executable, "-P", "-m", "workers.forkserver", str(self._directory)),
                     *("--key", self._key, "--grace", str(self._settings.grace)),
-                    *("--begin", json.dumps(begin)),
+                    *("--begin", json.dumps(begin), "--parent", str(os.getpid())),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -21,7 +21,12 @@ End = EndTask | PutBackTask | EndAttempt
 def done(job: JobQueue, task: Task, attempt_id: int, result: FoldResult | None = None) -> EndTask:
     """Take note that the task did what it should."""
     task.n_attempts += 1
-    return _end(job, task, attempt_id, TaskState.DONE, Outcome.OK, result=result)
+    if (kind := task.kind) is TaskKind.FOLD:
+        job.open -= 1
+    return EndTask(
+        job.job_id, task.task_id, attempt_id, kind, TaskState.DONE, Outcome.OK, None,
+        task.n_attempts, task.n_engines_lost, result,
+    )  # fmt: skip
 
 
 def unstarted(job: JobQueue, task: Task, attempt_id: int) -> PutBackTask | EndAttempt:

@@ -87,8 +87,8 @@ class JobQueue:
         self.costs.learn_batch(alone / len(results), beside)
         for result in results:
             if result.error is None and (task := tasks.get(result.attempt_id)) is not None:
-                seconds = result.fit_time + result.score_time + beside
-                self.costs.learn(task, seconds, result.spared_time, policy)
+                seconds = result.fit_time + result.score_time
+                self.costs.learn(task, seconds, beside, result.spared_time, policy)
 
     def seconds_left(self) -> float | None:
         """Return what all the folds should take that are still to be sent."""

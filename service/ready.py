@@ -117,7 +117,11 @@ class Ready:
     @property
     def has_for_anyone(self) -> bool:
         """Whether there is something for an engine that is at none of the groups."""
-        return self._most_work(self._free) is not None or self._joinable() is not None
+        if _has_entry(self._free):
+            return True
+        if self._costs.start <= 0.0:
+            return _has_entry(self._taken)
+        return self._joinable() is not None
 
     def take(
         self, engine_id: int, seconds: float, most: int, *, dearest_first: bool = False
@@ -249,7 +253,9 @@ class Ready:
         # Who joins does once more what its engines share already: worth it if they would need
         # longer for all that is left.
         start = self._costs.start if len(folds.key) > 1 else 0.0
-        return folds if self._work(folds) / len(folds.engines) > start else None
+        if start <= 0.0 or self._work(folds) / len(folds.engines) > start:
+            return folds
+        return None
 
     # --- work ----------------------------------------------------------------------------------
 

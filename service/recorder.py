@@ -3,8 +3,9 @@
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -104,10 +105,13 @@ class Recorder:
     def _close_attempts(
         self, orders: Sequence[EndTask | PutBackTask | EndAttempt], at: str
     ) -> None:
-        self.connection.executemany(
-            "UPDATE attempt SET outcome = ?, finished_at = ?, error = ? WHERE id = ?",
-            ((order.outcome, at, order.error, order.attempt_id) for order in orders),
-        )
+        # Those of a batch have numbers in a row, and mostly ended alike: one statement for them.
+        for outcome, error, first, last in _alike(orders):
+            self.connection.execute(
+                "UPDATE attempt SET outcome = ?, finished_at = ?, error = ?"
+                " WHERE id BETWEEN ? AND ?",
+                (outcome, at, error, first, last),
+            )
 
     def _moved(self, orders: Sequence[MoveJob], at: str) -> None:
         for order in orders:
@@ -220,16 +224,33 @@ class Recorder:
 _STARTED = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING, JobState.COMPLETED})
 
 
+def _alike(
+    orders: Sequence[EndTask | PutBackTask | EndAttempt],
+) -> Iterator[tuple[str, str | None, int, int]]:
+    """Yield outcome, error, first and last number of attempts in a row that ended alike."""
+    outcome, error, first, last = orders[0].outcome, orders[0].error, 0, -1
+    for order in orders:
+        attempt_id = order.attempt_id
+        if attempt_id != last + 1 or order.outcome is not outcome or order.error != error:
+            if first:
+                yield outcome.value, error, first, last
+            outcome, error, first = order.outcome, order.error, attempt_id
+        last = attempt_id
+    yield outcome.value, error, first, last
+
+
 def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
+    """Return the row that `_ended` writes; enums as plain words, which SQLite takes much faster."""
     result = order.result
+    state, reason = order.state.value, order.reason and order.reason.value
     if result is None:
         return (
-            order.state, order.reason, order.n_attempts, order.n_engines_lost,
+            state, reason, order.n_attempts, order.n_engines_lost,
             None, None, None, None, None, order.error, None, at, order.task_id,
         )  # fmt: skip
     return (
-        order.state,
-        order.reason,
+        state,
+        reason,
         order.n_attempts,
         order.n_engines_lost,
         _scores(result.test_scores) if order.state is TaskState.DONE else None,
@@ -246,5 +267,13 @@ def _ended_row(order: EndTask, at: str) -> tuple[Any, ...]:
 
 def _scores(scores: Mapping[str, float]) -> str:
     if all(map(math.isfinite, scores.values())):
-        return json.dumps(scores)
+        # As `json.dumps` writes it, in a fraction of the time.
+        return (
+            "{" + ", ".join([f"{_quoted(name)}: {float(v)!r}" for name, v in scores.items()]) + "}"
+        )
     return jsontext.dumps(scores)
+
+
+@cache
+def _quoted(name: str) -> str:
+    return json.dumps(name)

@@ -444,6 +444,9 @@ class Scheduler:
             del tasks[attempt_id]
             if result.error is None:
                 end: End = outcomes.done(job, task, attempt_id, result)
+                if not job.twins:  # the way of nearly all folds
+                    yield end
+                    continue
             elif result.timed_out:
                 end = outcomes.timed_out(job, task, attempt_id, result.error, result)
             else:

@@ -8,7 +8,7 @@ hints for the order and the places of folds: what is shared indeed, an engine de
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import JsonValue
 
@@ -28,8 +28,7 @@ GROWING = {
 Group = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """Where a fold belongs.
 
     Attributes
@@ -81,7 +80,7 @@ class Sharing:
         if self.grows is not None and _is_number(size := params.get(self.grows)):
             others = {name: value for name, value in params.items() if name != self.grows}
             return Share((place, *self._steps(params), _text(others)), float(size), True)  # type: ignore[arg-type]
-        return Share((place, *self._steps(params)))
+        return Share((place, *self._steps(params)) if self.heads else (place,))
 
     def _steps(self, params: Mapping[str, JsonValue]) -> tuple[str, ...]:
         if not self.heads:

@@ -1,12 +1,12 @@
 """What happens to the scheduler core (stimuli) and what it orders (instructions).
 
-Stimuli are named as facts, instructions as orders. All are frozen: a recorded list of stimuli
+Stimuli are named as facts, instructions as orders. None can be changed: a recorded list of stimuli
 replays to the same instructions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -49,7 +49,7 @@ class Task:
 
     task_id: int
     kind: TaskKind
-    params: Mapping[str, JsonValue] | None = None
+    params: dict[str, JsonValue] | None = None
     split: int | None = None
     n_resources: int | None = None
     candidate_id: int | None = None
@@ -269,9 +269,11 @@ class Dispatch:
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True)
-class EndTask:
-    """The attempt ended and with it the task: done, failed or cancelled."""
+class EndTask(NamedTuple):
+    """The attempt ended and with it the task: done, failed or cancelled.
+
+    There is one for each fold: a tuple with names is made in a fraction of a dataclass's time.
+    """
 
     job_id: int
     task_id: int

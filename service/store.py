@@ -10,11 +10,13 @@ machine refuses it (a full disk, a lost right) it is: see `Store.wait`.
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from schemas.job import JobSpec
 from schemas.lifecycle import FINAL_JOB_STATES, JobState, TaskKind, TaskState
@@ -210,7 +212,7 @@ class Store(Writer):
             " AND task.kind = 'fold' ORDER BY task.id LIMIT ?",
             (job_id, after, limit),
         )
-        return tuple(_as_task(row) for row in rows)
+        return tuple(_as_tasks(rows))
 
     @enduring
     def single_task(self, job_id: int, kind: TaskKind) -> tuple[Task, TaskState] | None:
@@ -340,11 +342,12 @@ class Store(Writer):
         at = timestamp(now)
         with self.transaction() as db:
             folds = tuple(
-                _as_task(row)
-                for row in db.execute(
-                    f"{_FOLD_TASKS} WHERE task.job_id = ?"
-                    " AND task.state IN ('failed', 'cancelled') ORDER BY task.id LIMIT ?",
-                    (job_id, -1 if listed else 0),
+                _as_tasks(
+                    db.execute(
+                        f"{_FOLD_TASKS} WHERE task.job_id = ?"
+                        " AND task.state IN ('failed', 'cancelled') ORDER BY task.id LIMIT ?",
+                        (job_id, -1 if listed else 0),
+                    )
                 )
             )
             n_tasks = db.execute(
@@ -417,14 +420,20 @@ _FOLD_TASKS = (
 )
 
 
-def _as_task(row: tuple[Any, ...]) -> Task:
-    return Task(
-        task_id=row[0],
-        kind=TaskKind.FOLD,
-        params=json.loads(row[1]),
-        split=row[2],
-        n_resources=row[3],
-        n_attempts=row[4],
-        n_engines_lost=row[5],
-        candidate_id=row[6],
-    )
+def _as_tasks(rows: Iterable[tuple[Any, ...]]) -> Iterator[Task]:
+    """Read fold tasks; neighbours are mostly of one candidate, and have its parameters together."""
+    text = None
+    params: dict[str, JsonValue] = {}
+    for row in rows:
+        if row[1] != text:
+            text, params = row[1], json.loads(row[1])
+        yield Task(
+            task_id=row[0],
+            kind=TaskKind.FOLD,
+            params=params,
+            split=row[2],
+            n_resources=row[3],
+            n_attempts=row[4],
+            n_engines_lost=row[5],
+            candidate_id=row[6],
+        )

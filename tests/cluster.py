@@ -219,7 +219,7 @@ class Scheduler:
     # --- files and records ---------------------------------------------------------------------
 
     def drop(self, job: Path | str | Mapping[str, Any], name: str | None = None) -> str:
-        """Put a job file into `incoming/` as a user would: by a plain copy.
+        """Put a job file into `incoming/`, finished: renamed into its place, it need not settle.
 
         Parameters
         ----------
@@ -237,11 +237,15 @@ class Scheduler:
         incoming.mkdir(parents=True, exist_ok=True)
         if isinstance(job, Path):
             name = name or job.name
-            shutil.copy(job, incoming / name)
+            data = job.read_bytes()
         else:
             assert name, "text needs a file name"
-            text = job if isinstance(job, str) else json.dumps(job)
-            (incoming / name).write_text(text)
+            data = (job if isinstance(job, str) else json.dumps(job)).encode()
+        aside = incoming / f".{name}"
+        aside.write_bytes(data)
+        at = aside.stat().st_mtime_ns - 10**9
+        os.utime(aside, ns=(at, at))
+        aside.rename(incoming / name)
         return Path(name).stem
 
     def add_data(self, file: Path) -> None:

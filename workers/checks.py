@@ -30,11 +30,9 @@ from workers.prototype import Prototype, is_own, parts_of
 #: Classes that validate nothing in `fit` but their own parameters, and nothing in `predict`.
 VALIDATED = frozenset(
     {
-        "DecisionTreeClassifier", "DecisionTreeRegressor", "DummyClassifier",
-        "DummyRegressor", "ElasticNet", "GaussianNB",
-        "Lasso",
-        "LinearRegression", "LinearSVC", "LinearSVR", "LogisticRegression", "MinMaxScaler",
-        "MultinomialNB", "NuSVC", "NuSVR", "PCA",
+        "DecisionTreeClassifier", "DecisionTreeRegressor", "DummyClassifier", "DummyRegressor",
+        "ElasticNet", "GaussianNB", "Lasso", "LinearRegression", "LinearSVC", "LinearSVR",
+        "LogisticRegression", "MinMaxScaler", "MultinomialNB", "NuSVC", "NuSVR", "PCA",
         "PolynomialFeatures", "RandomForestClassifier", "RandomForestRegressor", "Ridge",
         "RidgeClassifier", "RobustScaler", "SGDClassifier", "SGDRegressor", "SVC", "SVR",
         "SimpleImputer", "StandardScaler",

@@ -141,7 +141,7 @@ def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> F
                 search, fitted.model, fitted.X_test, part.y_test, part.test_params, plainly=False
             )
         search.has_scored = True
-    score_time = time.time() - start
+    score_time = fitted.score_time + time.time() - start
     train_scores: Mapping[str, float] = {}
     if search.spec.return_train_score:
         with leaving_out(validation=skips and search.has_scored, finiteness=False):

@@ -26,7 +26,8 @@ A scheduler talks to it over a Unix socket in the cluster's directory, in lines 
 This module is run as ``python -m workers.forkserver DIRECTORY``. It has no threads, because only
 the thread that forks lives on in the child. What engines need is imported when the first one is
 asked for, a package at a time, with a look at the socket in between. With ``--begin`` it starts on
-a controller and engines at once, before any scheduler has connected.
+a controller and engines at once, before any scheduler has connected; until one has, it ends with
+the process that started it.
 """
 
 import argparse
@@ -44,12 +45,13 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
-from workers.deathsignal import die_with
+from workers.deathsignal import die_with, outlive_parent
 from workers.welcome import WARM
 
 SOCKET = "forkserver.sock"
@@ -136,9 +138,10 @@ class ForkServer:
         client, _ = self._listener.accept()
         if self._client is not None:
             self._hang_up()
+        outlive_parent()  # from now on there may be something to keep for the next scheduler
         client.setblocking(True)
         self._client, self._received = client, b""
-        self._selector.register(client, selectors.EVENT_READ, self._read)
+        self._selector.register(client, selectors.EVENT_READ, partial(self._read, client))
         self._tell(
             event="hello",
             pid=os.getpid(),
@@ -149,10 +152,11 @@ class ForkServer:
         )
         self._say_if_busy()
 
-    def _read(self) -> None:
-        assert self._client is not None
+    def _read(self, client: socket.socket) -> None:
+        if client is not self._client:
+            return  # hung up a moment ago, when the next one came
         try:
-            data = self._client.recv(65536)
+            data = client.recv(65536)
         except OSError:
             data = b""
         if not data:
@@ -412,7 +416,10 @@ def main() -> NoReturn:
     parser.add_argument("--key", default="")
     parser.add_argument("--grace", type=float, default=300.0, help="seconds")
     parser.add_argument("--begin", type=json.loads, default=[], help="requests, as JSON")
+    parser.add_argument("--parent", type=int, help="process without which it is not needed")
     given = parser.parse_args()
+    if given.parent is not None:
+        die_with(given.parent)
     os.umask(0o077)  # connection files, logs: for the owner only
     ForkServer(given.directory, given.key, given.grace, given.begin).serve()
 

@@ -122,7 +122,7 @@ def _n_bytes(value: Any, seen: dict[int, Any], depth: int) -> int:
         return 0
     if id(value) in seen:
         return 0
-    seen[id(value)] = value  # and so alive: nothing else gets its id
+    seen[id(value)] = value  # the object too: another could get the number of one that is gone
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, str | bytes):

@@ -76,16 +76,17 @@ class Search:
     is_accuracy: bool
     has_scored: bool = False
     _prototype: Prototype | None = None
-    _params: Mapping[str, JsonValue] | None = None
+    _spelling: str = ""
     _is_finite: bool | None = None
     _n_misled: int = 0
     _kept_splits: dict[tuple[int, float | None], Indices] = field(default_factory=dict)
 
     def prototype(self, params: Mapping[str, JsonValue]) -> Prototype:
         """Return a candidate, from which its folds take copies."""
-        if self._prototype is None or self._params != params:
+        spelling = repr(params)  # 9.0 equals 9, and is another candidate
+        if self._prototype is None or self._spelling != spelling:
             self._prototype = self.family.prototype(params)
-            self._params = params
+            self._spelling = spelling
         return self._prototype
 
     def candidate(self, params: Mapping[str, JsonValue]) -> BaseEstimator:

@@ -1,4 +1,4 @@
-"""`foldq run`: one search with a scheduler of its own, which ends with it."""
+"""`foldq run`: one search with a scheduler of its own, which ends with it; and how that begins."""
 
 import json
 import signal
@@ -10,11 +10,16 @@ from contextlib import suppress
 import pytest
 from cluster import ROOT, Scheduler
 
+from service.lock import holder
+from workers.failpoints import EXIT_CODE
+
 SLOW = {
     "data": {"loader": "digits"},
     "estimator": "SVC",
     "search": {"space": {"C": {"$logspace": [-2, 2, 200]}}},
 }
+
+SMALL = {"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1, 10]}}}
 
 
 def n_done(place: Scheduler) -> int:
@@ -48,3 +53,59 @@ def test_ending_the_command_ends_its_scheduler_and_the_search_can_go_on(tmp_path
     finally:
         run.kill()
         place.close()
+
+
+def foldq(place: Scheduler, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *map(str, arguments), "--spool", place.spool],
+        cwd=ROOT,
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_file_that_is_refused_leaves_neither_engines_nor_a_held_spool(tmp_path):
+    place = Scheduler(tmp_path)
+    (tmp_path / "bad.json").write_text(json.dumps({**SLOW, "estimator": "SVX"}))
+    try:
+        refused = foldq(place, "run", tmp_path / "bad.json")
+        assert refused.returncode == 3
+        assert "Nothing was submitted." in refused.stderr
+        assert place.processes() == []
+        assert holder(place.spool) is None
+    finally:
+        place.close()
+
+
+def test_a_search_run_to_its_end_leaves_only_what_came_out(tmp_path):
+    place = Scheduler(tmp_path)
+    (tmp_path / "small.json").write_text(json.dumps(SMALL))
+    try:
+        run = foldq(place, "run", tmp_path / "small.json", "--engines", 2, "--json")
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout)["state"] == "completed"
+        assert place.processes() == []
+        assert holder(place.spool) is None
+        joined = place.query("SELECT count(*) AS n FROM engine")
+        assert joined[0]["n"] <= 2, "engines that were started ahead are not started again"
+    finally:
+        place.close()
+
+
+def test_a_cluster_begun_by_a_scheduler_that_died_at_once_is_the_next_ones(new_scheduler):
+    scheduler = new_scheduler(failpoint="cluster.fork_server.started:1")
+    scheduler.start(ready=False)
+    assert scheduler.await_exit() == EXIT_CODE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scheduler, "_settings", {})
+        scheduler.start()
+    assert len(scheduler.wait_for_engines()) == 2
+    scheduler.drop(SMALL, "small.json")
+    scheduler.wait("small")
+    roles = [entry["role"] for entry in scheduler._book()]
+    assert sorted(roles) == ["controller", "engine", "engine", "fork server"]
+    assert len(scheduler.query("SELECT * FROM engine")) == 2
+    assert scheduler.stop() == 0
+    assert scheduler.processes() == []

@@ -32,7 +32,9 @@ def batches(orders) -> list[Batch]:
 def report(batch: Batch, *, seconds: float = 0.1, n_done: int | None = None) -> BatchReturned:
     """A batch that went well, or whose first `n_done` folds did before its budget was spent."""
     n_done = len(batch.tasks) if n_done is None else n_done
-    results = tuple(FoldResult(t.task_id, a, {"score": 1.0}) for a, t in batch.tasks[:n_done])
+    results = tuple(
+        FoldResult(t.task_id, a, {"score": 1.0}, {}, seconds) for a, t in batch.tasks[:n_done]
+    )
     unstarted = tuple(a for a, _ in batch.tasks[n_done:])
     return BatchReturned(
         batch.batch_id, BatchReport(batch.batch_id, results, unstarted, seconds * n_done)

@@ -67,16 +67,16 @@ def test_the_shares_of_the_cores_add_up():
     }
 
 
-def test_a_refined_grid_has_other_candidates_each_round_and_shares_four_fifths(tmp_path):
+def test_a_refined_grid_has_other_candidates_each_round_and_shares_four_fifths():
     first, second = find("refined", quick=False, step=1), find("refined", quick=False, step=2)
     assert not set(first.grid()["C"]) & set(second.grid()["C"])
-    job, earlier = first.job(tmp_path), first.earlier_job(tmp_path)
+    job, earlier = first.job(), first.earlier_job()
     spaces = job["search"]["space"], earlier["search"]["space"]
     assert spaces[0]["C"] == spaces[1]["C"] == first.grid()["C"]
     assert set(spaces[1]["gamma"]) < set(spaces[0]["gamma"])
     assert len(spaces[1]["gamma"]) / len(spaces[0]["gamma"]) == 0.8
     assert job["reuse"]
-    assert not any(w.job(tmp_path)["reuse"] for w in workloads().values() if w.name != "refined")
+    assert not any(w.job()["reuse"] for w in workloads().values() if w.name != "refined")
 
 
 def test_the_page_keeps_its_words_and_gets_new_tables():

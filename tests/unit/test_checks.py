@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import sklearn
 from inprocess import NONE, context, outcomes, run, search
 from sklearn.datasets import load_iris, make_classification
+from sklearn.dummy import DummyClassifier
 from sklearn.utils import _param_validation, all_estimators
 from sklearn.utils import validation as finding
 
@@ -18,6 +19,7 @@ from workers import checks
 from workers.dataset import Dataset
 from workers.fold import fit_and_score
 from workers.kept import kept
+from workers.scoring import accuracy
 
 CLASSES = dict(all_estimators())
 X, Y = load_iris(return_X_y=True)
@@ -180,13 +182,22 @@ def test_accuracy_is_the_same_for_all_kinds_of_labels(tmp_path, labels) -> None:
     assert_same_with_and_without(tmp_path, grid("SVC"), [{}], dataset=Dataset(X, labels))
 
 
+def test_labels_of_two_kinds_are_left_to_scikit_learn() -> None:
+    model = DummyClassifier(strategy="constant", constant=[1.0]).fit(X, Y)
+
+    assert accuracy(model, X, Y) is None
+    assert accuracy(model, X, Y.astype(float)) is None
+    assert accuracy(DummyClassifier().fit(X, Y), X, Y) == {"score": 1 / 3}
+
+
 def test_a_bad_parameter_is_refused_after_a_good_one(tmp_path) -> None:
-    found = assert_same_with_and_without(
-        tmp_path, grid("SVC"), [{"C": 1.0}, {"C": -1.0}, {"C": True}, {"gamma": "no"}]
-    )
+    candidates = [{"C": 1.0}, {"C": -1.0}, {"gamma": "no"}, {"max_iter": 9}, {"max_iter": 9.0}]
+
+    found = assert_same_with_and_without(tmp_path, grid("SVC"), candidates)
 
     assert "The 'C' parameter of SVC must be a float in the range (0.0, inf]" in found[1][2]
-    assert "The 'gamma' parameter of SVC must be" in found[3][2]
+    assert "The 'gamma' parameter of SVC must be" in found[2][2]
+    assert "The 'max_iter' parameter of SVC must be" in found[4][2]  # equal to a good one
     assert found[0][2] is None
 
 
@@ -320,5 +331,7 @@ def test_search_is_built_with_its_own_candidates(tmp_path) -> None:
         assert repr(first) == repr(made.candidate(params)) == repr(second)
         assert first.steps[-1][1] is not second.steps[-1][1]
         assert first.steps[-1][1] is not by_hand.estimator.steps[-1][1]
+    boosted = search(tmp_path, grid("AdaBoostClassifier")).family
+    assert repr(boosted.prototype({"estimator": "GaussianNB"}).copy().estimator) == "GaussianNB()"
     with pytest.raises(ValueError, match="Invalid parameter"):
         made.family.prototype({"c__no": 1})

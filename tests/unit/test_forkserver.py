@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,7 @@ import pytest
 from cluster import ROOT, STARTED_WITHIN
 
 from workers import forkserver
-from workers.controller import KEPT, ForgetfulHub
+from workers.controller import KEPT, EagerHeartMonitor, ForgetfulHub
 
 
 class Connection:
@@ -47,10 +49,12 @@ def serve(tmp_path):
     """Start a fork server; it and what it forked is gone after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(directory: Path = tmp_path, grace: float = 60) -> subprocess.Popen[bytes]:
+    def start(
+        directory: Path = tmp_path, grace: float = 60, begin: Sequence[object] = ()
+    ) -> subprocess.Popen[bytes]:
         server = subprocess.Popen(
             [sys.executable, "-m", "workers.forkserver", str(directory), "--key", "k",
-             "--grace", str(grace)],
+             "--grace", str(grace), "--begin", json.dumps(begin)],
             cwd=ROOT,
         )  # fmt: skip
         started.append(server)
@@ -170,9 +174,13 @@ def test_everything_it_makes_is_for_its_owner_only(serve, tmp_path):
 def start_controller(connection: Connection, directory: Path) -> None:
     profile = directory / "profile"
     profile.mkdir(mode=0o700)
+    connection.ask(**controller(profile))
+
+
+def controller(profile: Path) -> dict[str, object]:
     arguments = [f"--profile-dir={profile}", "--cluster-id=c", "--ip=127.0.0.1", "--usethreads",
                  "--nodb", "--log-level=50"]  # fmt: skip
-    connection.ask(do="controller", cluster="c", arguments=arguments)
+    return {"do": "controller", "cluster": "c", "arguments": arguments}
 
 
 def test_the_hub_forgets_messages_that_are_long_answered(monkeypatch):
@@ -187,3 +195,87 @@ def test_the_hub_forgets_messages_that_are_long_answered(monkeypatch):
         hub.save_queue_result([], message)
         assert len(hub.all_completed) <= KEPT + 1
     assert len(hub.completed[0]) <= KEPT + 1
+
+
+def test_begun_ahead_it_starts_before_anybody_connects_and_says_what_is_to_come(serve, tmp_path):
+    profile = tmp_path / "profile"
+    profile.mkdir(mode=0o700)
+    engine = {"do": "engine", "arguments": ["--version"], "memory": None}  # it ends at once
+    serve(begin=[controller(profile), engine, engine])
+    first = Connection(tmp_path)
+    hello = first.hear()
+    assert [process["role"] for process in hello["processes"]] == ["controller"]
+    assert (hello["cluster"], hello["coming"]) == ("c", 2)
+    assert first.hear()["event"] == "busy", "silence is the imports'"
+    first.close()  # whoever comes next finds the same
+    second = Connection(tmp_path)
+    assert second.hear()["coming"] == 2
+    heard = [second.hear() for _ in range(5)]
+    started = [event["pid"] for event in heard if event["event"] == "started"]
+    assert len(started) == 2
+    assert {event["pid"] for event in heard if event["event"] == "ended"} == set(started)
+
+
+def test_what_is_asked_while_it_imports_is_answered_in_between(serve, tmp_path):
+    serve()
+    connection = Connection(tmp_path)
+    connection.hear()
+    connection.ask(do="engine", arguments=["--no-such-flag"], memory=None)
+    connection.ask(do="ping")
+    assert [connection.hear()["event"] for _ in range(2)] == ["busy", "pong"]
+    connection.ask(do="end")
+    connection.ask(do="ping")
+    assert connection.hear() == {"event": "pong"}, "no engine comes after that"
+    connection.ask(do="quit")
+    assert connection.lines.read() == b""
+
+
+def test_a_new_heart_is_told_of_at_its_first_beat(monkeypatch):
+    told = []
+
+    def tell(monitor, hearts):
+        told.append(hearts)
+        monitor.hearts.update(hearts)
+
+    monkeypatch.setattr(EagerHeartMonitor, "handle_new_hearts", tell)
+    monitor = EagerHeartMonitor(period=60_000)
+    beat = str(monitor.lifetime).encode()
+    for heart in (b"one", b"one", b"two"):
+        monitor.handle_pong([heart, beat])
+    assert told == [{b"one"}, {b"two"}]
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_until_a_scheduler_connects_it_ends_with_the_process_that_started_it(
+    tmp_path, is_connected
+):
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, sys.executable, str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert starter.stdout is not None
+    server = psutil.Process(int(starter.stdout.readline()))
+    try:
+        if is_connected:
+            connection = Connection(tmp_path)
+            connection.hear()
+        starter.kill()
+        starter.wait()
+        if is_connected:
+            connection.ask(do="ping")
+            assert connection.hear() == {"event": "pong"}
+            connection.ask(do="quit")
+        server.wait(STARTED_WITHIN)
+    finally:
+        starter.kill()
+        with suppress(psutil.NoSuchProcess):
+            server.kill()
+
+
+STARTER = """
+import os, subprocess, sys, time
+server = subprocess.Popen([sys.argv[1], "-m", "workers.forkserver", sys.argv[2], "--key", "k",
+                           "--parent", str(os.getpid())])
+print(server.pid, flush=True)
+time.sleep(600)
+"""

@@ -98,6 +98,17 @@ def test_batches_grow_to_the_time_they_aim_at_and_shrink_at_the_end(driver):
     assert sizes[-1] < 50, "so that engines end together"
 
 
+def test_what_an_engine_does_once_at_the_beginning_is_no_cost_of_folds(driver):
+    (first,) = batches(driver.search(1, 3000))
+    ((attempt_id, task),) = first.tasks
+    result = FoldResult(task.task_id, attempt_id, {"score": 1.0}, {}, 0.001, 0.001)
+    opening = BatchReport(first.batch_id, (result,), (), 3.0)
+    running, _ = batches(driver.tell(BatchReturned(first.batch_id, opening)))
+    assert len(running.tasks) >= 10
+    batch, *_ = batches(driver.tell(report(running, seconds=0.002)))
+    assert len(batch.tasks) == 125, "0.25 s at 2 ms a fold"
+
+
 def test_at_most_two_batches_wait_on_an_engine(driver):
     (first,) = batches(driver.search(1, 500))
     out = batches(driver.tell(report(first, seconds=0.01)))
