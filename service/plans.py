@@ -94,7 +94,7 @@ def _known_folds(
         # By candidate, not by state: +state keeps SQLite from looking through all done ones.
         " FROM candidate CROSS JOIN task ON task.candidate_id = candidate.id"
         f" WHERE candidate.content_key IN ({', '.join('?' * len(keys))})"
-        " AND task.job_id = candidate.job_id AND +task.state = 'done' ORDER BY task.id",
+        " AND task.job_id = candidate.job_id AND +task.state = 'done'",
         keys,
     )
     return {(row[0], row[1]): row[2:] for row in rows}

@@ -200,6 +200,23 @@ class TestLooking:
         assert "job admitted" in foldq("show", 1).stdout
         assert "engine_lost" in foldq("show", 2, "--attempts").stdout
 
+    def test_show_says_what_was_not_computed(self, searches):
+        assert "spared" not in foldq("show", 1).stdout
+        searches.update(1, spared_seconds=12.34, n_reused=400)
+        assert "spared     12.3 s of fits shared · 400 folds taken" in foldq("show", 1).stdout
+        read = document(foldq("show", 1, "--json"))
+        assert (read["spared_seconds"], read["n_reused"]) == (12.34, 400)
+
+    def test_history_shows_fifty_jobs_unless_told_otherwise(self, searches):
+        for number in range(50):
+            searches.finished_search(f"more-{number}", file_name=f"{number}.yaml")
+        n_jobs = 53
+        result = foldq("history")
+        assert result.stdout.count("more-") == 50
+        assert f"50 of {n_jobs} jobs; all: foldq history -n {n_jobs}" in result.stderr
+        assert "digits-svc" in foldq("history", "-n", n_jobs).stdout
+        assert len(document(foldq("history", "--json"))["jobs"]) == n_jobs
+
     def test_show_in_json(self, searches):
         read = document(foldq("show", 2, "--json"))
         assert (read["id"], read["n_done"]) == (2, 1)

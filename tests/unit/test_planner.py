@@ -31,7 +31,7 @@ from schemas.task import EngineReport, FoldResult, Prepared
 from service import halving, planner
 from service.records import find_job
 from service.stimuli import Batch, Dispatch, EndTask, RecordPrepared, Task
-from service.store import Store
+from service.store import PlannedCandidate, Store
 from workers.catalog import Catalog
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -428,3 +428,29 @@ def test_a_refit_that_an_engine_still_has_is_awaited_and_its_winner_stays(store)
     assert find_job(store.connection, 1).best_score == 0.25, "not chosen anew meanwhile"
     finish(store, step.task.task_id, kind=TaskKind.REFIT)
     assert next_step(store) == planner.End()
+
+
+def test_a_refined_grid_costs_only_its_new_points(store):
+    for task_id in (2, 3, 4, 5):
+        send(store, task_id)
+        finish(store, task_id)
+    job = store.admit(SPEC, name="finer.json", data=b"", digest="e", estimator="SVC", now=NOW)
+    known = {"C": 1}
+    keyed = [PlannedCandidate(known, content_key="one"), PlannedCandidate({"C": 3})]
+    store.connection.execute("UPDATE candidate SET content_key = 'one' WHERE number = 0")
+
+    assert store.plan(job.job_id, keyed, 2, NOW) == 2, "the two folds of the new point"
+
+    folds = store.connection.execute(
+        "SELECT split, state, origin_task_id, test_scores = (SELECT test_scores FROM task AS first"
+        " WHERE first.id = fold.origin_task_id) FROM fold WHERE job_id = ? ORDER BY task_id",
+        (job.job_id,),
+    ).fetchall()
+    assert folds == [
+        (0, "done", 2, 1),
+        (1, "done", 3, 1),
+        (0, "pending", None, None),
+        (1, "pending", None, None),
+    ]
+    row = find_job(store.connection, job.job_id)
+    assert (row.n_done, row.n_reused, row.spared_seconds) == (2, 2, 0.0)

@@ -8,7 +8,15 @@ import pytest
 from sqlite_utils import Database
 
 from schemas.job import JobSpec
-from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
+from schemas.lifecycle import (
+    REPEATABLE_KINDS,
+    TASK_MOVES,
+    FailureReason,
+    JobState,
+    Outcome,
+    TaskKind,
+    TaskState,
+)
 from schemas.task import EngineReport, FoldResult
 from service.backup import back_up
 from service.migrations import migrations
@@ -49,8 +57,8 @@ def sent(*attempts_and_tasks, batch_id=1):
     return Dispatch(Batch(batch_id, 1, 1, TaskKind.FOLD, tasks, 0.5))
 
 
-def done(attempt_id, task_id, score=0.5):
-    result = FoldResult(task_id, attempt_id, {"score": score}, {}, 0.25, 0.125)
+def done(attempt_id, task_id, score=0.5, spared_time=0.0):
+    result = FoldResult(task_id, attempt_id, {"score": score}, {}, 0.25, 0.125, spared_time)
     return EndTask(
         1, task_id, attempt_id, TaskKind.FOLD, TaskState.DONE, Outcome.OK, n_attempts=1,
         result=result,
@@ -196,6 +204,89 @@ class TestComingBack:
 
         with open_records(database) as records:
             assert records.execute("SELECT count(*) FROM job").fetchone()[0] == 0
+
+    def test_records_of_an_older_version_keep_every_row_and_get_the_rules_of_a_new_one(
+        self, tmp_path, planned
+    ):
+        with closing(sqlite3.connect(tmp_path / "older.db")) as older:
+            migrations.apply(Database(older), stop_before="m004_scale")
+            older.executescript(
+                """
+                INSERT INTO job (name, file_name, file_digest, file_bytes, spec, strategy,
+                    estimator, data, scoring, submitted_at)
+                    VALUES ('a', 'a', 'a', x'', '{}', 'grid', 'SVC',
+                    'iris', '[]', '2026');
+                INSERT INTO candidate (job_id, number, params) VALUES (1, 0, '{}');
+                INSERT INTO engine (cluster, number, host, pid, versions, joined_at)
+                    VALUES ('a', 0, 'host', 1, '{}', '2026');
+                INSERT INTO task (job_id, kind, candidate_id, split, state, test_scores,
+                    spared_time, origin_task_id, finished_at) VALUES
+                    (1, 'fold', 1, 0, 'done', '{"score": 0.5}', 2.5, NULL, '2026'),
+                    (1, 'fold', 1, 1, 'done', '{"score": 0.25}', 9.0, 7, '2026');
+                INSERT INTO attempt (task_id, engine_id, batch, submitted_at)
+                    VALUES (2, 1, 5, '2026');
+                """
+            )
+            tables = ("job", "candidate", "task", "attempt", "engine")
+            rows = {table: older.execute(f"SELECT * FROM {table}").fetchone() for table in tables}
+            columns = {
+                table: [row[1] for row in older.execute(f"PRAGMA table_info({table})")]
+                for table in tables
+            }
+
+        upgraded = Store(tmp_path / "older.db")
+
+        for table in tables:
+            found = one(upgraded, f"SELECT {', '.join(columns[table])} FROM {table}")
+            assert found == rows[table]
+        assert one(upgraded, "SELECT n_reused, spared_seconds FROM job") == (1, 2.5)
+        assert one(upgraded, "PRAGMA foreign_key_check") is None
+        assert one(upgraded, "PRAGMA foreign_keys") == (1,)
+        made = "SELECT name, sql FROM sqlite_master ORDER BY name"
+        assert (
+            upgraded.connection.execute(made).fetchall()
+            == planned.connection.execute(made).fetchall()
+        )
+        upgraded.close()
+
+    @pytest.mark.parametrize("kind", ["fold", "prepare", "refit"])
+    def test_tasks_move_as_the_lives_allow_and_no_other_way(self, planned, kind):
+        of_task = (kind, 1, 9) if kind == "fold" else (kind, None, None)
+
+        def in_state(state):
+            reason = "error" if state == "failed" else None
+            finished_at = "2026" if state in ("done", "failed", "cancelled") else None
+            return state, reason, finished_at, "{}" if state == "done" else None
+
+        def can_move(old, new):
+            with planned.transaction() as db:
+                db.execute("DELETE FROM task WHERE kind != 'fold' OR split = 9")
+                (task_id,) = db.execute(
+                    "INSERT INTO task (job_id, kind, candidate_id, split, state, reason,"
+                    " finished_at, test_scores) VALUES (1, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                    (*of_task, *in_state(old)),
+                ).fetchone()
+            try:
+                planned.connection.execute(
+                    "UPDATE task SET state = ?, reason = ?, finished_at = ?, test_scores = ?"
+                    " WHERE id = ?",
+                    (*in_state(new), task_id),
+                )
+            except sqlite3.IntegrityError as refused:
+                return str(refused) != "a task cannot move that way"
+            return True
+
+        moves = {(old, new) for old in TaskState for new in TaskState if can_move(old, new)}
+
+        again = {(TaskState.DONE, TaskState.PENDING)} if kind in REPEATABLE_KINDS else set()
+        stays = {(state, state) for state in TaskState}
+        assert moves == TASK_MOVES | stays | again
+
+    def test_a_search_counts_what_it_was_spared(self, planned):
+        shared = done(1, 2, spared_time=1.5)
+        planned.record([sent((1, 2), (2, 3)), shared, done(2, 3)], NOW)
+        assert one(planned, "SELECT n_reused, spared_seconds FROM job") == (0, 1.5)
+        assert one(planned, "SELECT sum(spared_time) FROM fold") == (1.5,)
 
     def test_those_who_only_read_know_the_same_migrations(self):
         names = {migration.name for migration in migrations.pending(Database(memory=True))}
