@@ -208,7 +208,7 @@ class Settings(BaseSettings):
     heartbeat: Annotated[int, Field(ge=50, le=60_000)] = Field(
         default=250, description="Milliseconds between two signs of life of an engine."
     )
-    target_seconds: Duration = Field(default=0.25, description="Running time a batch aims at.")
+    target_seconds: Duration = Field(default=0.4, description="Running time a batch aims at.")
     grace: Duration = Field(
         default=300.0, description="How long engines outlive a scheduler that died."
     )

@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import JsonValue
 
+from workers.growable import GROWING
+
 if TYPE_CHECKING:
     from schemas.job import JobSpec
-
-#: Estimators that can be grown through the sizes that are asked for, and the parameter that grows.
-GROWING = {
-    "RandomForestClassifier": "n_estimators",
-    "RandomForestRegressor": "n_estimators",
-    "ExtraTreesClassifier": "n_estimators",
-    "ExtraTreesRegressor": "n_estimators",
-}
 
 #: What a fold has in common with others, in parts: those with more leading parts in common can
 #: share more. The first part is the split.

@@ -86,21 +86,21 @@ def _compute(search: Search, task: FoldTask, caught: list[warnings.WarningMessag
     """One fold with shortcuts, and, should it fail, once more without: that outcome counts.
 
     So a failure reads exactly as scikit-learn's, and a shortcut that does not suit an estimator
-    costs time and nothing else.
+    costs time and nothing else. Estimators that are not scikit-learn's own take none: what they
+    fail of is not known, and trying again is the job's to say (`retry`).
     """
-    shortcuts = search.shortcuts
-    if shortcuts.data or shortcuts.checks or shortcuts.prefixes or shortcuts.forests:
-        try:
-            return fit_and_score(search, task)
-        except Exception as error:
-            if isinstance(error, MemoryError):
-                kept.clear()
-            caught.clear()
-        result = fit_and_score(search, task, plainly=True)
-        if result.error is None:
-            search.was_misled()
-        return result
-    return fit_and_score(search, task, plainly=True)
+    if not search.takes_shortcuts(task.params):
+        return fit_and_score(search, task, plainly=True)
+    try:
+        return fit_and_score(search, task)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            kept.clear()
+        caught.clear()
+    result = fit_and_score(search, task, plainly=True)
+    if result.error is None:
+        search.was_misled()
+    return result
 
 
 def fit_and_score(search: Search, task: FoldTask, *, plainly: bool = False) -> FoldResult:

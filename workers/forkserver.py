@@ -37,7 +37,6 @@ import gc
 import importlib
 import json
 import os
-import random
 import selectors
 import signal
 import socket
@@ -62,7 +61,7 @@ LOCK = "forkserver.lock"
 #: saving the first model would import them all.
 _STEPS = (
     "ipyparallel.engine.app", "numpy", "scipy.sparse", "scipy.spatial", "scipy.optimize",
-    "scipy.stats", "pandas", *WARM, "skops.io",
+    "scipy.stats", "pandas", "workers.engine", *WARM, "skops.io",
 )  # fmt: skip
 
 #: Seconds between SIGTERM and SIGKILL for the controller, which has a child of its own to end.
@@ -392,16 +391,9 @@ def _run(role: str, arguments: Sequence[str], memory: int | None) -> None:
 
         controller.run(arguments)
         return
-    import numpy as np
-    from ipyparallel.engine.app import IPEngine
+    from workers import engine
 
-    from workers.limits import limit_memory
-
-    # Forks begin with the same state of the global generators: unseeded models would agree.
-    random.seed()
-    np.random.seed()
-    limit_memory(memory)
-    IPEngine.launch_instance(argv=list(arguments))
+    engine.run(arguments, memory)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

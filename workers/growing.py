@@ -37,25 +37,11 @@ import numpy as np
 from pydantic import JsonValue
 from sklearn.base import BaseEstimator, clone
 
+from workers.growable import GROWING
 from workers.kept import kept, n_bytes
 from workers.prototype import is_own
 from workers.repeatable import everything_in, is_repeatable
 from workers.retelling import tell
-
-#: Estimators that can be grown, by the parameter that tells their size.
-GROWING: dict[str, str] = {
-    "RandomForestClassifier": "n_estimators",
-    "RandomForestRegressor": "n_estimators",
-    "ExtraTreesClassifier": "n_estimators",
-    "ExtraTreesRegressor": "n_estimators",
-    "BaggingClassifier": "n_estimators",
-    "BaggingRegressor": "n_estimators",
-    "IsolationForest": "n_estimators",
-    "GradientBoostingClassifier": "n_estimators",
-    "GradientBoostingRegressor": "n_estimators",
-    "HistGradientBoostingClassifier": "max_iter",
-    "HistGradientBoostingRegressor": "max_iter",
-}
 
 #: Samples up to which `early_stopping="auto"` means no.
 _NOT_STOPPED_EARLY = 10_000

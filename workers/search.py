@@ -93,11 +93,20 @@ class Search:
         """Return a new, unfitted estimator with the candidate's parameters, as `clone` makes it."""
         return self.family.candidate(params)
 
+    def takes_shortcuts(self, params: Mapping[str, JsonValue]) -> bool:
+        """Tell whether a candidate's folds may leave anything out."""
+        on = self.shortcuts
+        if not (on.data or on.checks or on.prefixes or on.forests):
+            return False
+        try:
+            return self.prototype(params).is_own
+        except Exception:  # a candidate that cannot be built: its fold says why
+            return False
+
     def part(self, split: int, fraction: float | None, *, plainly: bool = False) -> Part:
         """Return the training and test data of a split, for the candidate asked for last.
 
-        They are kept for other folds unless the candidate might write into them, or does not take
-        them as NumPy and SciPy hold them and is not scikit-learn's own.
+        They are kept for other folds unless the candidate might write into them.
 
         Parameters
         ----------
@@ -110,12 +119,7 @@ class Search:
         prototype = self._prototype
         assert prototype is not None, "a candidate is asked for before its data"
         is_pairwise = prototype.is_pairwise
-        is_shared = (
-            self.shortcuts.data
-            and not plainly
-            and not prototype.may_write
-            and (prototype.is_own or not hasattr(self.X, "iloc"))
-        )
+        is_shared = self.shortcuts.data and not plainly and not prototype.may_write
         rows = self._kept_rows(prototype, split, fraction) if is_shared else None
         is_shared = rows is not None
         if rows is None:

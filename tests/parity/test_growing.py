@@ -4,6 +4,7 @@ This is the proof for every estimator in `workers.growing.GROWING`, with the par
 what its members are made of.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -285,7 +286,7 @@ def test_it_warns_as_a_fit_of_its_own_does() -> None:
         DecisionTreeClassifier(random_state=0),
         type("RandomForestClassifier", (RandomForestClassifier,), {})(random_state=0),
     ],
-    ids=repr,
+    ids=lambda ensemble: re.sub(r" at 0x\w+", "", repr(ensemble)),
 )
 def test_what_might_come_out_otherwise_is_not_grown(ensemble: BaseEstimator) -> None:
     assert not can_grow(ensemble, 150)

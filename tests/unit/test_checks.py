@@ -281,6 +281,24 @@ def test_a_search_that_shortcuts_do_not_suit_goes_on_without(tmp_path) -> None:
     assert computed.call_count == 3 * 2 + 3
 
 
+def test_estimators_of_others_are_tried_once_with_data_of_their_own(tmp_path) -> None:
+    made = context(tmp_path, grid("Strange"), catalog={"Strange": f"{__name__}.Strange"})
+
+    kept.clear()
+    with patch("workers.fold.fit_and_score", wraps=fit_and_score) as computed:
+        report = run(made, [{}])
+
+    assert ["on strike" in (result.error or "") for result in report.results] == [True] * 3
+    assert computed.call_count == 3
+    assert len(kept) == 0
+
+
+class Strange(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
+    def fit(self, X, y):
+        X -= 1
+        raise OSError("on strike")
+
+
 def test_a_fit_that_fails_reads_as_without_shortcuts(tmp_path) -> None:
     data = Dataset(X, np.zeros(len(X), dtype=int))
 
@@ -298,6 +316,8 @@ def test_memory_is_given_back_before_a_fold_is_done_again_for_want_of_it(tmp_pat
 
 
 class Scribbler(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
+    __module__ = "sklearn.unknown"  # only those of scikit-learn take shortcuts at all
+
     def fit(self, X, y):
         X -= X.mean(axis=0)
         return self
@@ -307,6 +327,8 @@ class Scribbler(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
 
 
 class Hungry(Scribbler):
+    __module__ = "sklearn.unknown"
+
     def fit(self, X, y):
         if len(kept):
             raise MemoryError

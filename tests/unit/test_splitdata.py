@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from inprocess import search
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.metaestimators import _safe_split
 
 from schemas.task import Shortcuts
@@ -194,17 +193,3 @@ def test_the_split_before_is_gone_before_the_next_one_is_built(tmp_path, monkeyp
 
     assert held == [0] * 6
     assert len(kept) == 1
-
-
-def test_the_classes_of_scikit_learn_alone_get_kept_tables(tmp_path) -> None:
-    job = {"estimator": "Mine", "search": {"strategy": "grid", "space": {"any": [1]}}}
-    catalog = {"Mine": f"{__name__}.Mine"}
-    for data, is_shared in ((KINDS["table"], False), (X, True)):
-        made = search(tmp_path, job, dataset=Dataset(data, y), catalog=catalog)
-        made.prototype({})
-
-        assert made.part(0, None).is_shared is is_shared
-
-
-class Mine(LogisticRegression):
-    pass
