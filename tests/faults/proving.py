@@ -293,7 +293,11 @@ class Play:
         with contextlib.suppress(sqlite3.Error):
             open_folds = self.query(
                 "SELECT 1 FROM attempt JOIN task ON task.id = attempt.task_id"
+                " JOIN job ON job.id = task.job_id"
                 " WHERE attempt.outcome IS NULL AND task.kind = 'fold'"
+                # All of it is planned: how much is when a request comes is a matter of moments.
+                " AND job.n_tasks = (SELECT count(*) FROM task AS fold"
+                " WHERE fold.job_id = job.id AND fold.kind = 'fold')"
             )
             return bool(open_folds)
         return False
