@@ -255,13 +255,11 @@ def _refined(quick: bool) -> Workload:
     costs = [1, 10] if quick else [0.1, 1, 10, 100]
     gamma = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
     values = {"C": costs, "gamma": gamma}
-    return Workload(
+    return replace(
+        _digits(quick),
         name="refined",
         what=f"SVC on digits, C {len(costs)} × gamma 5, after a search with four of the gammas",
-        data=Data("digits"),
-        estimator="SVC",
         space=values,
-        model=_svc,
         grid=lambda: values,
         target=4,
         shared={"gamma": [value for value in gamma if value != 1e-3]},

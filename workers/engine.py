@@ -22,7 +22,8 @@ class QuietEngine(IPEngine):  # type: ignore[misc]
 
     def redirect_output(self, iopub_socket: Any) -> None:  # noqa: ARG002
         """Let go of what is printed; complaints go to the cluster's log."""
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        # Whatever the locale: a letter that it does not know must not fail a fit.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8", errors="replace")  # noqa: SIM115
 
 
 def run(arguments: Sequence[str], memory: int | None) -> None:
