@@ -91,6 +91,12 @@ def _as_name(value: object) -> object:
     return value
 
 
+#: What may be set of a job while it is at work, too (`schemas.steering`).
+Priority = Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)]
+Most = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+Tags = Annotated[list[str], _as_names("tags")]
+
+
 class Retry(Part):
     """When a fold is tried again."""
 
@@ -159,9 +165,7 @@ class JobSpec(Part):
         "false (none), the metric to choose by, or one_se: the first candidate whose mean score "
         "lies within one standard error of the best.",
     )
-    priority: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = Field(
-        default=0, description="Jobs of higher priority are done first."
-    )
+    priority: Priority = Field(default=0, description="Jobs of higher priority are done first.")
     timeout: Annotated[Duration, AfterValidator(_not_zero)] | None = Field(
         default=None, description="Time limit for one fold, such as 10m; none by default."
     )
@@ -182,13 +186,13 @@ class JobSpec(Part):
     reuse: Annotated[bool, Field(strict=True)] = Field(
         default=True, description="Take folds that an earlier job computed already."
     )
-    max_engines: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+    max_engines: Most | None = Field(
         default=None, description="Most engines that work for this job at once."
     )
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)] = Field(
         default=1, description="BLAS and OpenMP threads for each fold."
     )
-    tags: Annotated[list[str], _as_names("tags")] = Field(
+    tags: Tags = Field(
         default=[], description="Words to find the job by.", examples=[["course", "lab-3"]]
     )
 

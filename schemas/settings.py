@@ -114,6 +114,17 @@ class ShortcutSettings(_Section):
     )
 
 
+class TagSettings(_Section):
+    """`[tags.NAME]`: what the jobs of one tag may use together. `foldq set` goes before it."""
+
+    max_jobs: int | None = Field(
+        default=None, ge=1, description="Most jobs of this tag at work at once; the others wait."
+    )
+    max_engines: int | None = Field(
+        default=None, ge=1, description="Most engines that work for jobs of this tag at once."
+    )
+
+
 class ClusterSettings(_Section):
     """Where engines come from. Empty: local engines of the scheduler's own."""
 
@@ -233,6 +244,11 @@ class Settings(BaseSettings):
     catalog: CatalogSettings = CatalogSettings()
     limits: Limits = Limits()
     cluster: ClusterSettings = ClusterSettings()
+    tags: dict[str, TagSettings] = Field(
+        default={},
+        description="Limits that jobs share by a tag.",
+        examples=[{"gpu": {"max_jobs": 1, "max_engines": 2}}],
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from schemas import __version__
-from service.commands import look, run, steer, upkeep
+from service.commands import look, run, setting, steer, upkeep
 from service.commands.explained import explained
 from service.commands.options import Spool
 
@@ -36,6 +36,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         steer.pause,
         steer.resume,
         steer.retry,
+        setting.set_,
     ),
     "Upkeep": (
         upkeep.doctor,
@@ -52,7 +53,7 @@ class Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write one list for each section."""
         for section, functions in SECTIONS.items():
-            names = [function.__name__ for function in functions]
+            names = [_name_of(function) for function in functions]
             with formatter.section(section):
                 formatter.write_dl(
                     [(name, self.commands[name].get_short_help_str(90)) for name in names]
@@ -73,6 +74,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _name_of(function: Callable[..., None]) -> str:
+    """Give the command's name: the function's, which may not hide a builtin's."""
+    return function.__name__.rstrip("_")
 
 
 def _help_of(function: Callable[..., None]) -> str:
@@ -110,7 +116,7 @@ def everywhere(
 app.callback(help=_help_of(everywhere))(everywhere)
 for _functions in SECTIONS.values():
     for _function in _functions:
-        app.command(help=_help_of(_function))(_function)
+        app.command(_name_of(_function), help=_help_of(_function))(_function)
 
 
 def main() -> None:

@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
+from schemas.steering import JobChanges, TagChanges
 from workers.atomic import replacing
 from workers.failpoints import failpoint
 
@@ -53,11 +54,53 @@ class PruneRequest:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class SetRequest:
+    """What a person sets of a job."""
+
+    job_id: int
+    changes: JobChanges
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRequest:
+    """What a person sets for all jobs of a tag."""
+
+    tag: str
+    changes: TagChanges
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """A person holds the whole queue, or lets it go on."""
+
+    held: bool
+    path: Path
+
+
+Asked = Request | PruneRequest | SetRequest | LimitRequest | HoldRequest
+
+
 def request(spool: Path, action: Action, job_id: int) -> None:
     """Ask the scheduler of this spool to do something with a job."""
-    path = _new_file(spool)
-    with replacing(path) as file:
-        file.write(json.dumps({"action": action, "job": job_id}).encode())
+    _put(spool, {"action": action, "job": job_id})
+
+
+def request_set(spool: Path, job_id: int, changes: JobChanges) -> None:
+    """Ask the scheduler of this spool to set something of a job."""
+    _put(spool, {"action": "set", "job": job_id, "changes": changes.given})
+
+
+def request_limit(spool: Path, tag: str, changes: TagChanges) -> None:
+    """Ask the scheduler of this spool to limit what the jobs of a tag use together."""
+    _put(spool, {"action": "limit", "tag": tag, "changes": changes.given})
+
+
+def request_hold(spool: Path, *, held: bool) -> None:
+    """Ask the scheduler of this spool to hold the whole queue, or to let it go on."""
+    _put(spool, {"action": "hold" if held else "release"})
 
 
 def request_prune(spool: Path, before: datetime, states: Iterable[JobState]) -> Path:
@@ -65,16 +108,15 @@ def request_prune(spool: Path, before: datetime, states: Iterable[JobState]) -> 
 
     The file is there until the request is carried out.
     """
-    path = _new_file(spool)
-    asked = {"action": "prune", "before": before.isoformat(), "states": list(states)}
+    return _put(spool, {"action": "prune", "before": before.isoformat(), "states": list(states)})
+
+
+def _put(spool: Path, asked: dict[str, Any]) -> Path:
+    # Requests are carried out in the order of their names: pause and resume must not change places.
+    path = spool / "control" / f"{time.time_ns():020d}-{uuid4().hex}.json"
     with replacing(path) as file:
         file.write(json.dumps(asked).encode())
     return path
-
-
-def _new_file(spool: Path) -> Path:
-    # Requests are carried out in the order of their names: pause and resume must not change places.
-    return spool / "control" / f"{time.time_ns():020d}-{uuid4().hex}.json"
 
 
 class Desk:
@@ -100,7 +142,7 @@ class Desk:
         self._carried_out: set[str] = set()
         self.unread: OSError | None = None
 
-    def take(self) -> list[Request | PruneRequest]:
+    def take(self) -> list[Asked]:
         """Give the requests that have come since the last call.
 
         What is not a request is logged and removed: nobody can be told.
@@ -119,10 +161,10 @@ class Desk:
         self._taken &= names
         self._carried_out &= names
         self.unread = None
-        asked: list[Request | PruneRequest] = []
+        asked: list[Asked] = []
         for name in sorted(names - self._taken):
             path = self._directory / name
-            found: Request | PruneRequest | None = None
+            found: Asked | None = None
             try:
                 found = _read(path)
                 asked.append(found)
@@ -162,7 +204,7 @@ class Desk:
             raise refused
 
 
-def _read(path: Path) -> Request | PruneRequest:
+def _read(path: Path) -> Asked:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -181,8 +223,20 @@ def _read(path: Path) -> Request | PruneRequest:
         if before.tzinfo is None or not FINAL_JOB_STATES.issuperset(states):
             raise unknown
         return PruneRequest(before, states, path)
-    action, job_id = asked["action"], asked["job"]
+    action = asked["action"]
+    if action in ("hold", "release"):
+        return HoldRequest(action == "hold", path)
+    if action == "limit":
+        tag = asked["tag"]
+        if not isinstance(tag, str):
+            raise unknown
+        return LimitRequest(tag, TagChanges.read(asked["changes"]), path)
+    job_id = asked["job"]
     is_number = isinstance(job_id, int) and not isinstance(job_id, bool)
-    if action not in get_args(Action) or not is_number or not 0 < job_id < _TOO_LARGE:
+    if not is_number or not 0 < job_id < _TOO_LARGE:
+        raise unknown
+    if action == "set":
+        return SetRequest(job_id, JobChanges.read(asked["changes"]), path)
+    if action not in get_args(Action):
         raise unknown
     return Request(action, job_id, path)

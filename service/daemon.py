@@ -44,6 +44,7 @@ from service.prune import Pruner
 from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
 from service.scheduler import Scheduler
 from service.searches import Searches
+from service.steering import Steering
 from service.stimuli import (
     AdvanceSearch,
     Batch,
@@ -67,6 +68,7 @@ from service.stimuli import (
     MoveJob,
     Note,
     PauseRequested,
+    QueueHeld,
     Record,
     RecordPrepared,
     ReopenPrepare,
@@ -74,6 +76,7 @@ from service.stimuli import (
     SearchEnded,
     StartEngine,
     Stimulus,
+    TagsLimited,
     TaskPlanned,
     Tick,
     Trouble,
@@ -164,6 +167,7 @@ class Daemon:
         self._intake = spool.Intake(settings, store)
         self._dossiers = Dossiers(settings, store)
         self._pruner = Pruner(store, settings.spool)
+        self._steering = Steering(store, settings.tags)
         attempt, batch = store.next_numbers()
         policy = Policy(
             batch_seconds=settings.target_seconds, copy_stragglers=settings.copy_stragglers
@@ -221,6 +225,7 @@ class Daemon:
 
     def _take_over(self) -> None:
         """Find the engines that outlived the last scheduler; what the others had is done again."""
+        self._turn([TagsLimited(self._steering.limits()), QueueHeld(self._steering.is_held())])
         engine_ids = self._engines.reattach(self._store.read(known_engines))
         failpoint("daemon.reattached")
         n_tasks = self._store.recover(self._now(), engine_ids)
@@ -421,25 +426,39 @@ class Daemon:
                 return
 
     def _control_requests(self) -> Iterator[Stimulus]:
-        asked: list[control.Request | control.PruneRequest] = []
+        asked: list[control.Asked] = []
         with self._troubles.noting("files", "control/ cannot be read", "control"):
             asked = self._desk.take()
             if self._desk.unread is not None:
                 raise self._desk.unread
         for request in asked:
-            if isinstance(request, control.PruneRequest):
+            yield from self._asked(request)
+
+    def _asked(self, request: control.Asked) -> Iterator[Stimulus]:
+        match request:
+            case control.PruneRequest():
                 at_work = {batch.job_id for batch in self._in_flight.values()}
                 self._pruner.ask(request, at_work.union(self._core.jobs))
-                continue
-            match request.action:
-                case "cancel":
-                    yield CancelRequested(request.job_id)
-                case "pause":
-                    yield PauseRequested(request.job_id)
-                case "resume":
-                    yield ResumeRequested(request.job_id)
-                case "retry":
-                    yield from self._retry(request.job_id)
+            case control.SetRequest(job_id, changes):
+                if job_id in self._core.jobs:
+                    yield self._steering.set_job(job_id, changes, self._now())
+                else:
+                    log.warning("job %d is not at work: nothing of it is set", job_id)
+            case control.LimitRequest(tag, changes):
+                self._steering.limit(tag, changes, self._now())
+                yield TagsLimited(self._steering.limits())
+            case control.HoldRequest(held):
+                self._steering.hold(held, self._now())
+                log.info("the queue is %s on request", "paused" if held else "resumed")
+                yield QueueHeld(held)
+            case control.Request("cancel", job_id):
+                yield CancelRequested(job_id)
+            case control.Request("pause", job_id):
+                yield PauseRequested(job_id)
+            case control.Request("resume", job_id):
+                yield ResumeRequested(job_id)
+            case control.Request("retry", job_id):
+                yield from self._retry(job_id)
 
     def _retry(self, job_id: int) -> Iterator[Stimulus]:
         if not self._store.has_job(job_id):

@@ -153,6 +153,15 @@ class Writer:
         """Answer a question to the records that only reads, and so can be asked again."""
         return question(self.connection)
 
+    @enduring
+    def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Make a change in a transaction of its own."""
+        with self.transaction() as db:
+            answer = change(db)
+            failpoint("store.change.commit.before")
+        failpoint("store.change.commit.after")
+        return answer
+
     # --- the write-ahead log -----------------------------------------------------------------
 
     def fold_in(self) -> None:

@@ -135,7 +135,7 @@ class Dispatcher:
         )
 
     def _n_engines(self, job: JobQueue) -> int:
-        return min(len(self._engines), job.max_engines or len(self._engines))
+        return min(len(self._engines), job.most_engines or len(self._engines))
 
     def _send(self, job: JobQueue, engine: Engine, now: datetime) -> Iterator[Instruction]:
         tasks, expected = job.take(

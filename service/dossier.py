@@ -131,6 +131,7 @@ class Dossiers:
             state=job.state,
             priority=job.priority,
             max_engines=job.max_engines,
+            tags=job.tags,
             retry=RetryPolicy(
                 spec.retry.attempts,
                 frozenset(spec.retry.on),

@@ -5,11 +5,16 @@ those with something to send stand in order, and only jobs that somebody asked f
 so may have changed, are put in their places again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from heapq import heapify, heappop, heappush
 
 from service.queue import JobQueue
+from service.tags import TagLimit, TagUse
+
+#: Jobs under the same limits: the limited ones of their tags, and whether they are yet to begin
+#: where only so many may be at work.
+_Kind = tuple[tuple[str, ...], bool]
 
 #: A job's place: priority first, then who has the fewest batches out, then the older one.
 _Place = tuple[int, int, int]
@@ -55,7 +60,9 @@ class Jobs:
         self._jobs: dict[int, JobQueue] = {}
         self._asked_for: set[int] = set()
         self._sleeping: set[int] = set()
-        self._lanes = (_Lane(behind=False), _Lane(behind=True))
+        self._uses: dict[str, TagUse] = {}
+        self._lanes: dict[_Kind, tuple[_Lane, _Lane]] = {}
+        self._kinds: dict[int, _Kind] = {}
 
     def __contains__(self, job_id: int) -> bool:
         return job_id in self._jobs
@@ -75,11 +82,42 @@ class Jobs:
         """Take in a job."""
         self._jobs[job.job_id] = job
         self._asked_for.add(job.job_id)
+        self._bind(job)
 
     def remove(self, job_id: int) -> None:
         """Forget a job."""
-        del self._jobs[job_id]
+        self._unbind(self._jobs.pop(job_id))
         self._asked_for.add(job_id)
+
+    def limit(self, limits: Mapping[str, TagLimit]) -> None:
+        """Let jobs of these tags, and of no others, use no more than this together from now on."""
+        for job in self._jobs.values():
+            self._unbind(job)
+        self._uses = {tag: TagUse(limit) for tag, limit in limits.items()}
+        self._lanes.clear()
+        self._kinds.clear()
+        for job in self._jobs.values():
+            self._bind(job)
+        self._asked_for.update(self._jobs)
+
+    def retag(self, job: JobQueue, tags: tuple[str, ...]) -> None:
+        """Give a job other tags, and with them other limits."""
+        self._unbind(job)
+        job.tags = tags
+        self._bind(job)
+        self._asked_for.add(job.job_id)
+
+    def _bind(self, job: JobQueue) -> None:
+        job.uses = tuple(self._uses[tag] for tag in job.tags if tag in self._uses)
+        for use in job.uses:
+            use.engines.update(job.engines)
+            if job.begun:
+                use.begun.add(job.job_id)
+
+    def _unbind(self, job: JobQueue) -> None:
+        for use in job.uses:
+            use.leave(job.job_id, job.engines)
+        job.uses = ()
 
     @property
     def all_held(self) -> bool:
@@ -96,10 +134,15 @@ class Jobs:
         """Put the jobs that may have changed in their places."""
         for job_id in self._asked_for:
             job = self._jobs.get(job_id)
-            for lane in self._lanes:
-                if job is None:
+            kind = None if job is None else self._kind(job)
+            before = self._kinds.get(job_id)
+            if before is not None and before != kind:
+                for lane in self._lanes[before]:
                     lane.drop(job_id)
-                else:
+                del self._kinds[job_id]
+            if job is not None and kind is not None:
+                self._kinds[job_id] = kind
+                for lane in self._lanes.setdefault(kind, (_Lane(behind=False), _Lane(behind=True))):
                     lane.put(job)
             if job is not None and job.delayed:
                 self._sleeping.add(job_id)
@@ -109,7 +152,21 @@ class Jobs:
 
     def have_more(self, *, behind: bool) -> bool:
         """Whether some job has something for any engine, as far as jobs are settled."""
-        return self._lanes[behind].first() is not None
+        return any(
+            self._allows(kind, None) and lanes[behind].first() is not None
+            for kind, lanes in self._lanes.items()
+        )
+
+    def _kind(self, job: JobQueue) -> _Kind:
+        tags = tuple(tag for tag in job.tags if tag in self._uses)
+        waits = not job.begun and any(use.limit.max_jobs is not None for use in job.uses)
+        return tags, waits
+
+    def _allows(self, kind: _Kind, engine_id: int | None) -> bool:
+        """Whether the limits of their tags let such jobs have one more batch on an engine."""
+        tags, waits = kind
+        uses = [self._uses[tag] for tag in tags]
+        return all((use.has_place or not waits) and use.takes(engine_id) for use in uses)
 
     def next_for(
         self, engine_id: int, at_hand: Iterable[int], *, behind: bool = False
@@ -125,11 +182,18 @@ class Jobs:
         behind : bool
             Whether the batch would wait behind other folds.
         """
-        first = self._lanes[behind].first()
-        best = None if first is None else self._jobs[first]
+        best: JobQueue | None = None
+        for kind, lanes in self._lanes.items():
+            if not self._allows(kind, engine_id):
+                continue
+            first = lanes[behind].first()
+            if first is not None and (best is None or _place(self._jobs[first]) < _place(best)):
+                best = self._jobs[first]
         for job_id in at_hand:
             job = self._jobs.get(job_id)
             if job is None or job is best or not job.has_ready(engine_id, behind=behind):
+                continue
+            if not self._allows(self._kind(job), engine_id):
                 continue
             if best is None or _place(job) < _place(best):
                 best = job

@@ -345,3 +345,18 @@ SELECT attempt.id AS attempt_id, task.job_id, task.id AS task_id, task.kind,
 FROM attempt JOIN task ON task.id = attempt.task_id JOIN engine ON engine.id = attempt.engine_id
 LEFT JOIN candidate ON candidate.id = task.candidate_id""",
 )
+
+
+@migrations()
+def m005_steering(db: sqlite_utils.Database) -> None:
+    """Add what people set while searches run: limits of tags, and the hold of the whole queue."""
+    db.execute("""CREATE TABLE tag_limit (
+    tag TEXT PRIMARY KEY,
+    max_jobs INTEGER CHECK (max_jobs > 0),        -- null: as many as there are
+    max_engines INTEGER CHECK (max_engines > 0),  -- null: as many as there are
+    set_at TEXT NOT NULL
+) STRICT""")
+    db.execute("""CREATE TABLE hold (
+    id INTEGER PRIMARY KEY CHECK (id = 1),        -- one row while the whole queue is held, or none
+    since TEXT NOT NULL
+) STRICT""")

@@ -15,6 +15,7 @@ from service.policy import Policy
 from service.ready import Ready
 from service.sharing import OF_DATA, Sharing
 from service.stimuli import RetryPolicy, Task
+from service.tags import TagUse, takes
 
 
 @dataclass(slots=True)
@@ -39,6 +40,10 @@ class JobQueue:
         Fold tasks beyond `cursor` that came into memory another way than by loading.
     n_hindered : int
         How often in a row its prepare or refit task found the disk full or closed to it.
+    begun : bool
+        Whether something of it was sent since it was admitted, or resumed.
+    uses : tuple of TagUse
+        The limits that it shares with other jobs of its tags; `Jobs` sees to them.
     """
 
     job_id: int
@@ -48,6 +53,7 @@ class JobQueue:
     retry: RetryPolicy
     timeout: float | None
     raise_errors: bool
+    tags: tuple[str, ...] = ()
     fingerprint: str | None = None
     held: bool = False
     blocked: bool = False
@@ -68,6 +74,8 @@ class JobQueue:
     known: set[int] = field(default_factory=set)
     n_hindered: int = 0
     n_out: int = 0
+    begun: bool = False
+    uses: tuple[TagUse, ...] = ()
     _order: "count[int]" = field(default_factory=count)
 
     def __post_init__(self) -> None:
@@ -113,17 +121,26 @@ class JobQueue:
             self.put_back(heapq.heappop(self.delayed)[2])
 
     def may_use(self, engine_id: int) -> bool:
-        """Whether the job's own cap allows a batch on this engine."""
-        return (
-            self.max_engines is None
-            or engine_id in self.engines
-            or len(self.engines) < self.max_engines
+        """Whether the job's own cap, and those of its tags, allow a batch on this engine."""
+        return takes(self.engines, self.max_engines, engine_id) and all(
+            use.takes(engine_id) for use in self.uses
         )
 
     @property
-    def is_full(self) -> bool:
-        """Whether its own cap allows no further engine."""
-        return self.max_engines is not None and len(self.engines) >= self.max_engines
+    def most_engines(self) -> int | None:
+        """The lowest of the limits to the engines that work for it; None without any."""
+        limits = (self.max_engines, *(use.limit.max_engines for use in self.uses))
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def hold(self) -> None:
+        """Send nothing more until `release`. Another job may begin in its place."""
+        self.held, self.begun, self.state = True, False, JobState.PAUSED
+        for use in self.uses:
+            use.begun.discard(self.job_id)
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.held, self.state = False, JobState.QUEUED
 
     def has_ready(self, engine_id: int | None = None, *, behind: bool = False) -> bool:
         """Whether a task could go out this moment, to this engine or else to any one.
@@ -134,7 +151,7 @@ class JobQueue:
             Whether it would wait behind other folds. Only folds may: a prepare or refit task wants
             an engine of its own, and so does a suspect, whose engine may die under it.
         """
-        if self.held or (self.is_full and engine_id not in self.engines):
+        if self.held or not takes(self.engines, self.max_engines, engine_id):
             return False
         if self.todo is not None:
             return not behind
@@ -200,12 +217,19 @@ class JobQueue:
         """Count one more batch on the engine."""
         self.engines[engine_id] = self.engines.get(engine_id, 0) + 1
         self.n_out += 1
+        self.begun = not self.held
+        for use in self.uses:
+            use.engines[engine_id] += 1
+            if self.begun:
+                use.begun.add(self.job_id)
 
     def came_back(self, engine_id: int) -> None:
         """Count one batch less on the engine."""
         if (n_there := self.engines.get(engine_id, 0)) == 0:
             return
         self.n_out -= 1
+        for use in self.uses:
+            use.came_back(engine_id)
         if n_there > 1:
             self.engines[engine_id] -= 1
         else:

@@ -206,18 +206,25 @@ class Recorder:
 
     def note(self, at: str, kind: str, message: str, **about: int | None) -> None:
         """Write an event down."""
-        self.connection.execute(
-            "INSERT INTO event (at, kind, message, job_id, task_id, engine_id)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                at,
-                kind,
-                message,
-                about.get("job_id"),
-                about.get("task_id"),
-                about.get("engine_id"),
-            ),
-        )
+        insert_event(self.connection, at, kind, message, **about)
+
+
+def insert_event(
+    connection: sqlite3.Connection,
+    at: str,
+    kind: str,
+    message: str,
+    *,
+    job_id: int | None = None,
+    task_id: int | None = None,
+    engine_id: int | None = None,
+) -> None:
+    """Write an event down, within the transaction of the caller."""
+    connection.execute(
+        "INSERT INTO event (at, kind, message, job_id, task_id, engine_id)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (at, kind, message, job_id, task_id, engine_id),
+    )
 
 
 #: States that a job can only be in once it was begun.

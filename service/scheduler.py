@@ -42,10 +42,12 @@ from service.stimuli import (
     Instruction,
     Interrupt,
     JobAdmitted,
+    JobSet,
     KillEngine,
     MoveJob,
     Note,
     PauseRequested,
+    QueueHeld,
     RecordPrepared,
     RecordRefitted,
     ReopenPrepare,
@@ -53,6 +55,7 @@ from service.stimuli import (
     SearchEnded,
     StartEngine,
     Stimulus,
+    TagsLimited,
     Task,
     TaskPlanned,
     Tick,
@@ -75,6 +78,7 @@ class Scheduler:
         self.jobs = Jobs()
         self.engines = Fleet(self.policy.window)
         self.draining = False
+        self.held = False
         self.crashes = CrashLoop(self.policy)
         self._dispatcher = Dispatcher(
             self.policy, self.jobs, self.engines, self.crashes, next_attempt, next_batch
@@ -93,7 +97,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether nothing can happen without a new job or a person's word."""
-        return self.n_in_flight == 0 and self.jobs.all_held
+        return self.n_in_flight == 0 and (self.held or self.jobs.all_held)
 
     # --- the one mutator -----------------------------------------------------------------
 
@@ -135,6 +139,15 @@ class Scheduler:
                 orders = list(self._pause(job_id))
             case ResumeRequested(job_id):
                 orders = list(self._resume(job_id))
+            case JobSet():
+                self._set(stimulus)
+                orders = []
+            case TagsLimited(limits):
+                self.jobs.limit(limits)
+                orders = []
+            case QueueHeld(held):
+                self.held = held
+                orders = []
             case DrainRequested():
                 self.draining = True
                 orders = []
@@ -142,7 +155,7 @@ class Scheduler:
                 orders = list(self._overdue(now))
             case _:
                 raise TypeError(f"not a stimulus: {stimulus!r}")
-        if not self.draining and not self.crashes.is_stalled:
+        if not (self.draining or self.held or self.crashes.is_stalled):
             orders += self._dispatcher.fill(now)
             if isinstance(stimulus, Tick):
                 orders += self._dispatcher.copy_stragglers(now)
@@ -161,6 +174,8 @@ class Scheduler:
             retry=job.retry,
             timeout=job.timeout,
             raise_errors=job.raise_errors,
+            tags=job.tags,
+            begun=job.state in _AT_WORK,
             fingerprint=job.fingerprint,
             blocked=job.todo is not None,
             held=job.state is JobState.PAUSED,
@@ -260,15 +275,20 @@ class Scheduler:
     def _pause(self, job_id: int) -> Iterator[Instruction]:
         job = self.jobs.get(job_id)
         if job is not None and not job.held:
-            job.held, job.state = True, JobState.PAUSED
+            job.hold()
             yield MoveJob(job_id, JobState.PAUSED, "paused on request")
 
     def _resume(self, job_id: int) -> Iterator[Instruction]:
         job = self.jobs.get(job_id)
         if job is not None and job.held:
-            job.held, job.state = False, JobState.QUEUED
+            job.release()
             yield MoveJob(job_id, JobState.QUEUED)
             yield from self._advance(job)
+
+    def _set(self, wanted: JobSet) -> None:
+        if (job := self.jobs.get(wanted.job_id)) is not None:
+            job.priority, job.max_engines = wanted.priority, wanted.max_engines
+            self.jobs.retag(job, wanted.tags)
 
     # --- engines ---------------------------------------------------------------------------
 
@@ -509,3 +529,7 @@ class Scheduler:
         job.fingerprint, job.blocked = found, False
         yield RecordPrepared(job.job_id, prepared)
         yield from self._advance(job)
+
+
+#: States of a job that was begun before the last scheduler ended.
+_AT_WORK = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING})

@@ -4,6 +4,7 @@ Stimuli are named as facts, instructions as orders. None can be changed: a recor
 replays to the same instructions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from pydantic import JsonValue
 from schemas.lifecycle import FailureReason, JobState, Outcome, TaskKind, TaskState
 from schemas.task import BatchReport, FoldResult, Prepared, Refitted, TaskFailure
 from service.sharing import OF_DATA, Share, Sharing
+from service.tags import TagLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class JobAdmitted:
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None
     raise_errors: bool = False
+    tags: tuple[str, ...] = ()
     fingerprint: str | None = None
     todo: Task | None = None
     n_open: int = 0
@@ -230,6 +233,30 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSet:
+    """A person gives the job another priority, other limits or other tags: all that it has now."""
+
+    job_id: int
+    priority: int
+    max_engines: int | None
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TagsLimited:
+    """What jobs of these tags may use together; all the limits there are now."""
+
+    limits: Mapping[str, TagLimit]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHeld:
+    """A person holds the whole queue, or lets it go on; what runs may finish."""
+
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DrainRequested:
     """Nothing more is to be dispatched: the scheduler is about to stop."""
 
@@ -254,6 +281,9 @@ Stimulus = (
     | CancelRequested
     | PauseRequested
     | ResumeRequested
+    | JobSet
+    | TagsLimited
+    | QueueHeld
     | DrainRequested
     | Tick
 )

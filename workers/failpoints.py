@@ -65,6 +65,8 @@ POINTS: Mapping[str, str] = {
     "daemon.interrupt.after": "an engine was interrupted",
     "daemon.kill.before": "an engine is about to be ended",
     "daemon.kill.after": "an engine was told to end",
+    "store.change.commit.before": "what a person set is written, uncommitted",
+    "store.change.commit.after": "what a person set is on record; the core does not know it",
     # The steps of a search.
     "store.expect.commit.before": "how many folds there will be is written, uncommitted",
     "store.expect.commit.after": "how many folds there will be is on record; none is planned",

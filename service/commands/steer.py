@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from service.records import Job
 
 JobIds = Annotated[list[int], typer.Argument(metavar="ID…", help="Numbers of jobs.")]
+SomeJobIds = Annotated[list[int] | None, typer.Argument(metavar="[ID…]", help="Numbers of jobs.")]
+WholeQueue = Annotated[bool, typer.Option("--all", help="The whole queue.")]
 
 #: How long a command waits to see its request carried out (seconds).
 PATIENCE = 10.0
@@ -100,7 +102,6 @@ def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_j
     """Ask for all the jobs or, when one of them is impossible, for none."""
     from service import control
     from service.jsontext import document
-    from service.lock import holder
     from service.records import find_job, open_records
 
     with open_records(settings.database_path) as records:
@@ -113,12 +114,8 @@ def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_j
             stop(ExitCode.USAGE, *problem)
         else:
             wanted.append(job)
-    if wanted and holder(settings.spool) is None:
-        stop(
-            ExitCode.NO_SCHEDULER,
-            f"No scheduler is running on {settings.spool}, so nobody could {steering.action}.",
-            "To start one: foldq serve",
-        )
+    if wanted:
+        not_served(settings, steering.action)
     for job in wanted:
         control.request(settings.spool, steering.action, job.id)
     seen = {job.id: job for job in jobs}
@@ -145,6 +142,58 @@ def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_j
         print_json(document(jobs=told))
 
 
+def not_served(settings: "Settings", what: str) -> None:
+    """End the command when there is no scheduler to do it."""
+    from service.lock import holder
+
+    if holder(settings.spool) is None:
+        stop(
+            ExitCode.NO_SCHEDULER,
+            f"No scheduler is running on {settings.spool}, so nobody could {what}.",
+            "To start one: foldq serve",
+        )
+
+
+def _hold(settings: "Settings", *, held: bool, as_json: bool) -> None:
+    """Ask for the whole queue to be held, or to go on, and wait until the records show it."""
+    from service import control
+    from service.jsontext import document
+    from service.records import open_records
+    from service.steering import held_since
+
+    with open_records(settings.database_path) as records:
+        since = held_since(records)
+    if held == (since is not None):
+        tell("The queue is paused already." if held else "The queue is not paused.")
+    else:
+        not_served(settings, "pause the queue" if held else "resume the queue")
+        control.request_hold(settings.spool, held=held)
+        deadline = time.monotonic() + PATIENCE
+        while held != (since is not None) and time.monotonic() < deadline:
+            time.sleep(POLL)
+            with open_records(settings.database_path) as records:
+                since = held_since(records)
+        if held != (since is not None):
+            tell("Asked; the scheduler has not done it yet. To see when: foldq status")
+        elif held:
+            tell("The queue is paused: what runs may finish, nothing else starts.")
+            tell("[dim]To let it go on: foldq resume --all[/]")
+        else:
+            tell("The queue goes on.")
+    if as_json:
+        print_json(document(queue_paused_since=since))
+
+
+def _jobs_or_all(job_ids: list[int] | None, *, whole_queue: bool, action: str) -> list[int]:
+    if whole_queue == bool(job_ids):
+        stop(
+            ExitCode.USAGE,
+            "Name the jobs, or give --all for the whole queue.",
+            f"For example: foldq {action} 7",
+        )
+    return job_ids or []
+
+
 def cancel(
     ctx: typer.Context, job_ids: JobIds, spool: Spool = None, as_json: AsJson = False
 ) -> None:
@@ -158,25 +207,47 @@ def cancel(
 
 
 def pause(
-    ctx: typer.Context, job_ids: JobIds, spool: Spool = None, as_json: AsJson = False
+    ctx: typer.Context,
+    job_ids: SomeJobIds = None,
+    spool: Spool = None,
+    whole_queue: WholeQueue = False,
+    as_json: AsJson = False,
 ) -> None:
     """Hold jobs: folds that run may finish, no others start until `resume`.
 
+    With --all the whole queue, over restarts too: files are still admitted, nothing is sent.
+
     For example:
       foldq pause 7
+      foldq pause --all
     """
-    _steer(settings_of(ctx, spool), PAUSE, job_ids, as_json=as_json)
+    settings = settings_of(ctx, spool)
+    job_ids = _jobs_or_all(job_ids, whole_queue=whole_queue, action="pause")
+    if whole_queue:
+        _hold(settings, held=True, as_json=as_json)
+    else:
+        _steer(settings, PAUSE, job_ids, as_json=as_json)
 
 
 def resume(
-    ctx: typer.Context, job_ids: JobIds, spool: Spool = None, as_json: AsJson = False
+    ctx: typer.Context,
+    job_ids: SomeJobIds = None,
+    spool: Spool = None,
+    whole_queue: WholeQueue = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Let paused jobs go on.
+    """Let paused jobs go on, or with --all the queue. Jobs that were paused by number stay so.
 
     For example:
       foldq resume 7
+      foldq resume --all
     """
-    _steer(settings_of(ctx, spool), RESUME, job_ids, as_json=as_json)
+    settings = settings_of(ctx, spool)
+    job_ids = _jobs_or_all(job_ids, whole_queue=whole_queue, action="resume")
+    if whole_queue:
+        _hold(settings, held=False, as_json=as_json)
+    else:
+        _steer(settings, RESUME, job_ids, as_json=as_json)
 
 
 def retry(

@@ -26,7 +26,9 @@ search: {strategy: grid, space: {C: [1, 10, 100]}}
 cv: 4
 """
 BAD = GOOD.replace("cv: 4", "cv: 1\nserch: 3")
-COMMANDS = [function.__name__ for functions in SECTIONS.values() for function in functions]
+COMMANDS = [
+    function.__name__.rstrip("_") for functions in SECTIONS.values() for function in functions
+]
 
 
 def foldq(*arguments: object, **environment: str):

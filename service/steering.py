@@ -1,0 +1,129 @@
+"""What people set while searches run, in the records: of jobs, of tags, and of the whole queue.
+
+The scheduler writes and follows it; it stands after a restart.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from schemas.settings import TagSettings
+from schemas.steering import JobChanges, TagChanges
+from service.recorder import insert_event
+from service.records import find_job, select
+from service.stimuli import JobSet
+from service.store import Store, timestamp
+from service.tags import TagLimit
+
+
+def tag_limits(
+    records: sqlite3.Connection, defaults: Mapping[str, TagSettings]
+) -> dict[str, TagLimit]:
+    """Return the limits of tags that hold: as they were set, else as the settings have them."""
+    limits = {tag: TagLimit(limit.max_jobs, limit.max_engines) for tag, limit in defaults.items()}
+    for row in select(records, "SELECT tag, max_jobs, max_engines FROM tag_limit"):
+        limits[row["tag"]] = TagLimit(row["max_jobs"], row["max_engines"])
+    return {tag: limit for tag, limit in sorted(limits.items()) if limit != TagLimit()}
+
+
+def held_since(records: sqlite3.Connection) -> str | None:
+    """Return since when the whole queue is held (ISO-8601, UTC); None when it is not."""
+    row = records.execute("SELECT since FROM hold").fetchone()
+    return None if row is None else str(row[0])
+
+
+class Steering:
+    """Writes what people set.
+
+    Parameters
+    ----------
+    store : Store
+        The writer.
+    defaults : mapping of str to TagSettings
+        Limits of tags in the settings.
+    """
+
+    def __init__(self, store: Store, defaults: Mapping[str, TagSettings]):
+        self._store = store
+        self._defaults = defaults
+
+    def limits(self) -> dict[str, TagLimit]:
+        """Return the limits of tags that hold."""
+        return self._store.read(lambda records: tag_limits(records, self._defaults))
+
+    def is_held(self) -> bool:
+        """Tell whether the whole queue is held."""
+        return self._store.read(held_since) is not None
+
+    def hold(self, held: bool, now: datetime) -> None:
+        """Hold the whole queue, or let it go on."""
+        at = timestamp(now)
+
+        def change(db: sqlite3.Connection) -> None:
+            if held == (held_since(db) is not None):
+                return
+            if held:
+                db.execute("INSERT INTO hold (id, since) VALUES (1, ?)", (at,))
+            else:
+                db.execute("DELETE FROM hold")
+            insert_event(db, at, "queue paused" if held else "queue resumed", "on request")
+
+        self._store.write(change)
+
+    def limit(self, tag: str, changes: TagChanges, now: datetime) -> None:
+        """Set what the jobs of a tag may use together."""
+        at = timestamp(now)
+
+        def change(db: sqlite3.Connection) -> None:
+            limit = tag_limits(db, self._defaults).get(tag, TagLimit())
+            row: dict[str, Any] = {
+                "max_jobs": limit.max_jobs, "max_engines": limit.max_engines, **changes.given,
+            }  # fmt: skip
+            db.execute(
+                "INSERT INTO tag_limit (tag, max_jobs, max_engines, set_at)"
+                " VALUES (:tag, :max_jobs, :max_engines, :at) ON CONFLICT (tag) DO UPDATE SET"
+                " max_jobs = :max_jobs, max_engines = :max_engines, set_at = :at",
+                {**row, "tag": tag, "at": at},
+            )
+            insert_event(db, at, "tag limited", f"{tag}: {_told(changes.given)}")
+
+        self._store.write(change)
+
+    def set_job(self, job_id: int, changes: JobChanges, now: datetime) -> JobSet:
+        """Set something of a job; return all that may be set of it as it is now.
+
+        Raises
+        ------
+        NoSuchJob
+        """
+        at = timestamp(now)
+
+        def change(db: sqlite3.Connection) -> JobSet:
+            before = find_job(db, job_id)
+            row = {
+                "priority": before.priority,
+                "max_engines": before.max_engines,
+                "tags": list(before.tags),
+                **changes.given,
+            }
+            db.execute(
+                "UPDATE job SET priority = ?, max_engines = ?, tags = ? WHERE id = ?",
+                (row["priority"], row["max_engines"], json.dumps(row["tags"]), job_id),
+            )
+            insert_event(db, at, "job set", _told(changes.given), job_id=job_id)
+            return JobSet(job_id, row["priority"], row["max_engines"], tuple(row["tags"]))
+
+        return self._store.write(change)
+
+
+def _told(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {spelled(value)}" for key, value in given.items())
+
+
+def spelled(value: int | list[str] | None) -> str:
+    """Spell a value as `foldq set` takes it."""
+    if isinstance(value, list):
+        return ",".join(value)
+    return "none" if value is None else str(value)
