@@ -31,6 +31,7 @@ from service import stimuli as s
 from service.policy import Policy
 from service.scheduler import Scheduler
 from service.sharing import Sharing
+from service.tags import TagLimit
 
 PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, 5, 3, True, 120, {})
 N_JOBS, N_FOLDS, N_SPLITS = 3, 30, 5
@@ -76,6 +77,8 @@ class World:
     n_batches: int = 0
     trouble: str | None = None
     draining: bool = False
+    held: bool = False
+    limits: dict[str, TagLimit] = field(default_factory=dict)
 
     def admit(self, job_id: int, **options: object) -> None:
         self.jobs[job_id] = JobState.QUEUED
@@ -146,6 +149,7 @@ class World:
                 assert batch.engine_id in self.engines, "sent to an engine that is gone"
                 assert self.trouble is None, "sent while dispatch stands still"
                 assert not self.draining, "sent while the scheduler stops"
+                assert not self.held, "sent while the queue is held"
                 assert batch.batch_id > self.n_batches
                 self.n_batches = batch.batch_id
                 for attempt_id, task in batch.tasks:
@@ -154,6 +158,7 @@ class World:
                     if self.tasks[task.task_id].state is not TaskState.DISPATCHED:
                         self.move(task.task_id, TaskState.DISPATCHED)
                 self.at_engines.append(batch)
+                self.check_limits(batch)
                 on_engine = [b for b in self.at_engines if b.engine_id == batch.engine_id]
                 assert len(on_engine) <= self.core.policy.window
             case s.EndTask():
@@ -187,6 +192,61 @@ class World:
             case s.Trouble(because):
                 assert (because, self.trouble) != (None, None)
                 self.trouble = because
+
+    def check_limits(self, sent: s.Batch) -> None:
+        """What was just sent keeps within the limits of its job and of the job's tags."""
+        at = {job_id: {b.engine_id for b in self.sent_for(job_id)} for job_id in self.jobs}
+        options = self.options[sent.job_id]
+        most = options.get("max_engines")
+        assert most is None or len(at[sent.job_id]) <= most
+        for tag in options.get("tags", ()):
+            jobs = [job_id for job_id in self.jobs if tag in self.options[job_id].get("tags", ())]
+            limit = self.limits.get(tag, TagLimit())
+            n_engines = len(set().union(*(at[job_id] for job_id in jobs)))
+            assert limit.max_engines is None or n_engines <= limit.max_engines
+            if limit.max_jobs is not None and self.is_new(sent):
+                begun = [job_id for job_id in jobs if at[job_id] and self.is_at_work(job_id)]
+                assert len(begun) <= limit.max_jobs
+
+    def sent_for(self, job_id: int) -> list[s.Batch]:
+        """The batches at engines that still count for a job."""
+        return [
+            batch
+            for batch in self.at_engines
+            if batch.job_id == job_id
+            and any(self.attempts[attempt_id].outcome is None for attempt_id, _ in batch.tasks)
+        ]
+
+    def is_new(self, batch: s.Batch) -> bool:
+        """Whether nothing of the job was sent before this batch."""
+        mine = {attempt_id for attempt_id, _ in batch.tasks}
+        return not any(
+            self.tasks[attempt.task_id].job_id == batch.job_id
+            for attempt_id, attempt in self.attempts.items()
+            if attempt_id not in mine
+        )
+
+    def is_at_work(self, job_id: int) -> bool:
+        return self.jobs[job_id] is not JobState.PAUSED and not self.jobs[job_id].is_final
+
+    def set(
+        self, job_id: int, priority: int, max_engines: int | None, tags: tuple[str, ...]
+    ) -> None:
+        if not self.jobs[job_id].is_final:
+            self.options[job_id] |= {
+                "priority": priority,
+                "max_engines": max_engines,
+                "tags": tags,
+            }
+            self.tell(s.JobSet(job_id, priority, max_engines, tags))
+
+    def limit(self, tag: str, limit: TagLimit) -> None:
+        self.limits[tag] = limit
+        self.tell(s.TagsLimited(dict(self.limits)))
+
+    def hold(self, held: bool) -> None:
+        self.held = held
+        self.tell(s.QueueHeld(held))
 
     def count(self, order: s.EndTask | s.PutBackTask) -> None:
         task = self.tasks[order.task_id]
@@ -290,6 +350,8 @@ class World:
             if task.state is TaskState.DISPATCHED and not self.open_attempts(task_id):
                 self.move(task_id, TaskState.PENDING)
         self.core = new_core(max(self.attempts, default=0) + 1, self.n_batches + 1)
+        self.tell(s.TagsLimited(dict(self.limits)))
+        self.tell(s.QueueHeld(self.held))
         for engine_id in self.engines:
             batches = tuple(
                 replace(
@@ -377,6 +439,7 @@ class World:
         """From now on engines live and work, and every held job is let go on."""
         if self.draining:
             self.restart(0, 0, [])
+        self.hold(False)
         for job_id in list(self.jobs):
             self.tell(s.ResumeRequested(job_id))
         for i in range(5000):
@@ -396,6 +459,8 @@ job_ids = st.integers(1, N_JOBS)
 answers = st.sampled_from(
     ["ok", "ok", "ok", "partial", "error", "timeout", "missing", "unstarted", "disk"]
 )
+most = st.none() | st.integers(1, 3)
+tags = st.sampled_from(["lab", "gpu"])
 #: What may happen, how often for each other thing, and with which particulars.
 HAPPENINGS = {
     "answer": (8, (numbers, answers)),
@@ -411,6 +476,9 @@ HAPPENINGS = {
     "resume": (2, (job_ids,)),
     "retry": (2, (job_ids,)),
     "cancel": (1, (job_ids,)),
+    "set": (2, (job_ids, st.integers(-1, 2), most, st.lists(tags, max_size=2, unique=True))),
+    "limit": (2, (tags, st.builds(TagLimit, most, most))),
+    "hold": (1, (st.booleans(),)),
     "crash loop": (1, (st.integers(2, 6), st.booleans())),
     "drain": (1, ()),
 }
@@ -458,6 +526,12 @@ def happen(world: World, happening: tuple[object, ...]) -> None:
             world.tell(s.ResumeRequested(job_id))
         case ("retry", job_id):
             world.retry(job_id)
+        case ("set", job_id, priority, max_engines, its_tags):
+            world.set(job_id, priority, max_engines, tuple(its_tags))
+        case ("limit", tag, limit):
+            world.limit(tag, limit)
+        case ("hold", held):
+            world.hold(held)
         case ("cancel", job_id):
             world.tell(s.CancelRequested(job_id))
         case _:
@@ -482,7 +556,7 @@ def test_whatever_happens_every_search_ends_with_each_fold_finished_once(
     # One search shares the data of its splits, one the heads of pipelines, one grows ensembles.
     world.admit(1, retry=retry, sharing=Sharing(("first",), "last__", "last__n"))
     world.admit(2, priority=1, max_engines=1, timeout=5.0, sharing=Sharing(("first",), "last__"))
-    world.admit(3, raise_errors=raise_errors)
+    world.admit(3, raise_errors=raise_errors, tags=("lab",))
     for happening in story:
         happen(world, happening)
     world.calm_down()
