@@ -88,6 +88,9 @@ log = logging.getLogger("foldq")
 #: Seconds between two looks at the engines, and the longest sleep of the loop.
 ENGINE_POLL = 0.1
 
+#: Seconds between two looks for files while engines leave it the processor.
+IDLE_POLL = 0.05
+
 #: Seconds of one turn that may go into admitting files.
 ADMISSION_SECONDS = 0.25
 
@@ -173,6 +176,7 @@ class Daemon:
         self._searches = Searches(settings, store, self._dossiers)
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._n_timers = 0
+        self._next_look = 0.0
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -189,15 +193,14 @@ class Daemon:
             failpoint("daemon.job.taken_up")
         self._collect()
         failpoint("daemon.collected")
-        next_look = 0.0
         draining = False
         while True:
             stimuli = deque(self._facts())
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()
-            if now >= next_look:
-                next_look = now + ENGINE_POLL
+            if now >= self._next_look:
+                self._next_look = now + ENGINE_POLL
                 self._look_at_engines()
                 self._store.fold_in()
                 stimuli.append(Tick())
@@ -251,14 +254,25 @@ class Daemon:
             self._engines.collect(engine_id, batches)
 
     def _facts(self) -> Iterator[Stimulus]:
-        """Wait for the next fact, a short while at most, and take in all that are there."""
+        """Wait for the next fact until something else is due, and take in all that are there."""
         try:
-            fact = self._inbox.get(timeout=0 if self._searches.is_planning else ENGINE_POLL / 2)
+            fact = self._inbox.get(timeout=self._pause(time.monotonic()))
             while True:
                 yield from self._understood(fact)
                 fact = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _pause(self, now: float) -> float:
+        """Return the seconds for which there is nothing to do but to wait for engines."""
+        if self._searches.is_planning:
+            return 0.0
+        due = min(self._next_look, self._intake.next_scan)
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        if not self._in_flight:
+            due = min(due, now + IDLE_POLL)
+        return max(due - now, 0.0)
 
     def _turn(self, stimuli: Iterable[Stimulus]) -> None:
         """Let the core decide, record what that changes, carry it out; until nothing follows."""
