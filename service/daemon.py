@@ -88,7 +88,7 @@ log = logging.getLogger("foldq")
 #: Seconds between two looks at the engines, and the longest sleep of the loop.
 ENGINE_POLL = 0.1
 
-#: Seconds between two looks for files while engines leave it the processor.
+#: The same while no engine wants the processor, or something is done a piece at a time.
 IDLE_POLL = 0.05
 
 #: Seconds of one turn that may go into admitting files.
@@ -177,6 +177,7 @@ class Daemon:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._n_timers = 0
         self._next_look = 0.0
+        self._draining = False
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -193,7 +194,6 @@ class Daemon:
             failpoint("daemon.job.taken_up")
         self._collect()
         failpoint("daemon.collected")
-        draining = False
         while True:
             stimuli = deque(self._facts())
             now = time.monotonic()
@@ -204,11 +204,11 @@ class Daemon:
                 self._look_at_engines()
                 self._store.fold_in()
                 stimuli.append(Tick())
-            if not draining and self._intake.is_due(now):
+            if not self._draining and self._intake.is_due(now):
                 stimuli.extend(self._intake_files(now))
                 stimuli.extend(self._control_requests())
-            if self._stop_signals and not draining:
-                draining = True
+            if self._stop_signals and not self._draining:
+                self._draining = True
                 log.info("stopping when the engines are done; once more to stop now")
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
@@ -217,7 +217,7 @@ class Daemon:
             for planned in self._searches.plan_more():
                 self._turn([planned])
             self._pruner.step()
-            if draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
+            if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
             if until_idle and self._is_idle():
                 return
@@ -267,10 +267,12 @@ class Daemon:
         """Return the seconds for which there is nothing to do but to wait for engines."""
         if self._searches.is_planning:
             return 0.0
-        due = min(self._next_look, self._intake.next_scan)
+        due = self._next_look
+        if not self._draining:
+            due = min(due, self._intake.next_scan)
         if self._timers:
             due = min(due, self._timers[0][0])
-        if not self._in_flight:
+        if not self._in_flight or self._pruner.is_at_work:
             due = min(due, now + IDLE_POLL)
         return max(due - now, 0.0)
 

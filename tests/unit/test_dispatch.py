@@ -16,6 +16,7 @@ from jupyter_client.session import Session
 from zmq.eventloop.zmqstream import ZMQStream
 
 from service.calls import call
+from service.daemon import ENGINE_POLL, IDLE_POLL, Daemon
 from workers.kernel import PromptKernel
 
 KEY = b"key"
@@ -198,3 +199,41 @@ class TestACall:
         client.sent[0].future.set_result(RemoteError("EngineError", "died", "", {}))
         with pytest.raises(RemoteError, match="died"):
             answers[0]()
+
+
+class TestWaiting:
+    """How long the scheduler's loop sleeps when no engine has anything to tell."""
+
+    def loop(self, **changed):
+        parts = {
+            "_searches": SimpleNamespace(is_planning=False),
+            "_intake": SimpleNamespace(next_scan=10.2),
+            "_pruner": SimpleNamespace(is_at_work=False),
+            "_next_look": 10.0 + ENGINE_POLL,
+            "_timers": [],
+            "_in_flight": {1: "a batch"},
+            "_draining": False,
+        }
+        return SimpleNamespace(**{**parts, **changed})
+
+    def pause(self, **changed):
+        return pytest.approx(Daemon._pause(self.loop(**changed), 10.0))
+
+    def test_while_engines_work_it_sleeps_until_its_next_look_at_them(self):
+        assert self.pause() == ENGINE_POLL
+
+    def test_with_idle_engines_or_records_to_forget_it_looks_more_often(self):
+        assert self.pause(_in_flight={}) == IDLE_POLL
+        assert self.pause(_pruner=SimpleNamespace(is_at_work=True)) == IDLE_POLL
+
+    def test_it_wakes_for_a_second_look_at_a_file_and_for_what_was_put_off(self):
+        assert self.pause(_intake=SimpleNamespace(next_scan=10.02)) == 0.02
+        assert self.pause(_timers=[(10.01, 1, print)]) == 0.01
+
+    def test_it_does_not_sleep_while_candidates_are_left_to_plan(self):
+        assert self.pause(_searches=SimpleNamespace(is_planning=True)) == 0.0
+
+    def test_a_scan_that_is_overdue_because_it_is_stopping_keeps_it_awake_no_longer(self):
+        overdue = SimpleNamespace(next_scan=9.0)
+        assert self.pause(_intake=overdue) == 0.0
+        assert self.pause(_intake=overdue, _draining=True) == ENGINE_POLL
