@@ -10,7 +10,7 @@ from cluster import ROOT
 #: What takes a tenth of a second or more to import, and is for those who compute.
 HEAVY = {
     "sklearn", "scipy", "numpy", "pandas", "pyarrow", "joblib", "skops",
-    "ipyparallel", "IPython", "zmq", "sqlite_utils",
+    "ipyparallel", "IPython", "zmq", "sqlite_utils", "asyncio", "pydantic_settings",
 }  # fmt: skip
 
 COMMAND = """
