@@ -494,7 +494,7 @@ class Daemon:
             case Dispatch(batch):
                 self._in_flight[batch.batch_id] = batch
                 failpoint("daemon.dispatch.before")
-                self._engines.send(batch.engine_id, self._dossiers[batch.job_id].order(batch))
+                self._engines.send(batch.engine_id, self._dossiers.order(batch))
                 failpoint("daemon.dispatch.after")
             case AdvanceSearch(job_id):
                 if job_id in self._core.jobs:  # it may have ended in the same turn
