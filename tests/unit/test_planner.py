@@ -29,7 +29,9 @@ from schemas.problems import InvalidJob
 from schemas.search import SearchSpec
 from schemas.task import EngineReport, FoldResult, Prepared
 from service import halving, planner
+from service.conclusion import conclude
 from service.records import find_job
+from service.results import read_folds
 from service.stimuli import Batch, Dispatch, EndTask, RecordPrepared, Task
 from service.store import PlannedCandidate, Store
 from workers.catalog import Catalog
@@ -388,9 +390,13 @@ def store(tmp_path):
 
 
 def next_step(store):
-    return planner.next_step(
-        store, find_job(store.connection, 1), SPEC, prepared(2, None), Catalog()
-    )
+    job = find_job(store.connection, 1)
+
+    def concluded(fitted):
+        folds = read_folds(store.connection, job)
+        return conclude(job, folds, store.path.parent / "results", fitted)
+
+    return planner.next_step(store, job, SPEC, prepared(2, None), Catalog(), concluded)
 
 
 def send(store, task_id, kind=TaskKind.FOLD):
