@@ -1,6 +1,7 @@
 """Which candidates a search tries, and on how much: what scikit-learn's own searches do."""
 
 import math
+import os
 import warnings
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -37,6 +38,9 @@ from service.store import PlannedCandidate, Store
 from workers.catalog import Catalog
 
 SEEDS = st.integers(0, 2**32 - 1)
+
+#: Random halvings of each kind; `make torture` has more.
+N_HALVINGS = int(os.environ.get("TEST_EXAMPLES", "50"))
 
 # --- candidates --------------------------------------------------------------------------------
 
@@ -235,7 +239,7 @@ def run_halving(search: Any, n_classes: int | None) -> Any | None:
             return None
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=N_HALVINGS)
 @given(
     options=halving_options(),
     n_candidates=st.integers(1, 30),
@@ -272,7 +276,7 @@ def test_halving_grid_takes_the_steps_that_scikit_learn_takes(
         assert halving.n_kept(of_one, search) == of_next
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=N_HALVINGS)
 @given(
     options=halving_options(),
     n_candidates=st.just("exhaust") | st.integers(1, 20),
