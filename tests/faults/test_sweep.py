@@ -22,7 +22,13 @@ AFTER_A_CRASH = {"daemon.collect.before"}
 #: Workloads of which only these points are crashed at: the others have the rest, in less time.
 #: `make torture` crashes at all of them in all.
 ONLY = {
-    "halving": ("store.expect.", "store.plan.", "store.choose_best.", "store.record."),
+    "halving": (
+        "store.expect.",
+        "store.plan.",
+        "store.choose_best.",
+        "store.record.",
+        "conclusion.",
+    ),
     "requests": (
         ("control.", "spool.", "store.admit.", "store.note.", "store.retry.", "store.record.")
     ),
