@@ -216,6 +216,8 @@ class Daemon:
                 self._desk.clear()
             for planned in self._searches.plan_more():
                 self._turn([planned])
+            for job_id in self._searches.concluded():
+                self._advance_again(job_id)
             self._pruner.step()
             if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
@@ -327,6 +329,7 @@ class Daemon:
         """End or leave the engines and write down that they are gone."""
         failpoint("daemon.close.before")
         self._store.wait = None
+        self._searches.close()
         self._engines.stop()
         failpoint("daemon.close.engines_ended")
         try:
@@ -545,7 +548,8 @@ class Daemon:
                 raise
             log.exception("job %d cannot go on", job_id)
             yield SearchEnded(job_id, f"cannot go on: {type(error).__name__}: {error}")
-        self._troubles.report("results", None, str(job_id))
+        if not self._searches.is_concluding(job_id):  # else it is not known yet
+            self._troubles.report("results", None, str(job_id))
 
     def _advance_again(self, job_id: int) -> None:
         if job_id in self._core.jobs:
