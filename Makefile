@@ -23,9 +23,10 @@ setup: $(READY)  ## make .venv with foldq in it: .venv/bin/foldq
 demo: $(READY)  ## two real searches on two local engines, from dropped file to saved model
 	@$(BIN)/python examples/demo.py
 
-# Three at a time: much of a test with engines is waiting. Modules stay whole, for their fixtures.
+# Three at a time: much of a test with engines is waiting. Modules stay whole, for their fixtures, and
+# begin in their order: those with engines take longest, and come first, so that none is left over.
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest -n 3 --dist loadscope
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 torture: $(READY)  ## tests against faults, by the thousand: ARGS="--only kills --kills 50"
 	@$(BIN)/python -m tests.torture $(ARGS)

@@ -91,7 +91,7 @@ def _speed(given: argparse.Namespace) -> Any:
 
 def _own_program(name: str, given: argparse.Namespace) -> Any:
     """Run a benchmark that is a program of its own and prints its figures as JSON."""
-    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json"]
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
     done = subprocess.run(
         [*command, *(_QUICKLY[name] if given.quick else [])],
         cwd=ROOT,

@@ -188,7 +188,7 @@ class Simulation:
             case Dispatch(batch):
                 self._n_batches += 1
                 with self._timed("send"):
-                    sent = self._dossiers[batch.job_id].order(batch)
+                    sent = self._dossiers.order(batch)
                     pickle.dumps(sent, protocol=5)
                 self._compute(batch, sent)
             case LoadFolds(job_id, after, limit):

@@ -1,5 +1,10 @@
-"""What the operator decides: flags before environment before `SPOOL/foldq.toml` before defaults."""
+"""What the operator decides: flags before environment before `SPOOL/foldq.toml` before defaults.
 
+The environment is read here rather than with pydantic-settings, which each command would have to
+import: with asyncio, a tenth or more of its processor time.
+"""
+
+import json
 import os
 import re
 import tomllib
@@ -17,14 +22,6 @@ from pydantic import (
     ValidationError,
     field_validator,
     model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
 )
 
 from schemas.durations import Duration
@@ -187,15 +184,10 @@ def _is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings of one scheduler and of the commands that read its spool."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix=_PREFIX,
-        env_nested_delimiter="__",
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spool: Path = Field(default=Path("spool"), description="The spool directory.")
     engines: int = Field(
@@ -213,7 +205,7 @@ class Settings(BaseSettings):
     database: Path | None = Field(
         default=None, description="The records; default: foldq.db in the spool."
     )
-    data_roots: Annotated[list[Path], NoDecode] = Field(
+    data_roots: list[Path] = Field(
         default=[], description="Directories besides SPOOL/data that job files may read from."
     )
     heartbeat: Annotated[int, Field(ge=50, le=60_000)] = Field(
@@ -249,20 +241,6 @@ class Settings(BaseSettings):
         description="Limits that jobs share by a tag.",
         examples=[{"gpu": {"max_jobs": 1, "max_engines": 2}}],
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read flags, then the environment, then the file; no `.env` of whatever directory."""
-        flags = init_settings()
-        written = _read(Path(flags["spool"]) / FILE_NAME) if "spool" in flags else {}
-        return (init_settings, env_settings, InitSettingsSource(settings_cls, written))
 
     @field_validator("data_roots", mode="before")
     @classmethod
@@ -300,13 +278,12 @@ class Settings(BaseSettings):
         """
         given = {name: value for name, value in flags.items() if value is not None}
         place = Path(spool or os.environ.get(_PREFIX + "SPOOL") or "spool")
+        sources = (_environment(os.environ), given, {"spool": place})
         try:
-            return cls(**given, spool=place)
+            return cls.model_validate(_merged(_read(place / FILE_NAME), *sources))
         except ValidationError as error:
             problems = explain(error, _MODELS)
             raise InvalidSettings(_with_source(p, given, place) for p in problems) from None
-        except SettingsError as error:
-            raise InvalidSettings([Problem("environment", f"{error}.")]) from None
 
 
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
@@ -327,6 +304,46 @@ def _with_source(problem: Problem, flags: Mapping[str, Any], spool: Path) -> Pro
         if name in os.environ:
             return replace(problem, where=name)
     return replace(problem, where=f"{spool / FILE_NAME}: {problem.where}")
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the environment says.
+
+    `FOLDQ_ENGINES` is a setting, `FOLDQ_LIMITS__N_JOBS` one of a section. Whole sections, and
+    settings that map names to values, are given as JSON.
+    """
+    found: dict[str, Any] = {}
+    for variable, text in sorted(variables.items()):
+        if not variable.upper().startswith(_PREFIX):
+            continue
+        name, *inner = variable[len(_PREFIX) :].lower().split("__", 1)
+        if name not in Settings.model_fields:
+            continue
+        section = Settings.model_fields[name].default
+        if not isinstance(section, _Section):
+            found |= {} if inner else {name: text}
+            continue
+        value: Any = text
+        if not inner or isinstance(getattr(section, inner[0], None), dict):
+            try:
+                value = json.loads(text)
+            except ValueError as error:
+                message = f"What is set is not valid JSON: {error}."
+                raise InvalidSettings([Problem(variable, message, given=shown(text))]) from None
+        found = _merged(found, {name: {inner[0]: value} if inner else value})
+    return found
+
+
+def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that the sources say: of two, the later one counts, in sections key by key."""
+    merged: dict[str, Any] = {}
+    for source in sources:
+        for name, value in source.items():
+            earlier = merged.get(name)
+            if isinstance(earlier, dict) and isinstance(value, dict):
+                value = _merged(earlier, value)
+            merged[name] = value
+    return merged
 
 
 def _read(path: Path) -> dict[str, Any]:

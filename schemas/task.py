@@ -104,12 +104,16 @@ class FoldBatch:
     ----------
     budget : float
         Seconds after which no further fold is started; the rest comes back unstarted.
+    in_use : tuple of str or None
+        Fingerprints of the data sets of the searches in progress: what an engine keeps of others,
+        it may let go of. None where they are too many to tell.
     """
 
     batch_id: int
     context: SearchContext
     tasks: tuple[FoldTask, ...]
     budget: float
+    in_use: tuple[str, ...] | None = None
 
 
 class FoldResult(NamedTuple):

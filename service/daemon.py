@@ -91,6 +91,9 @@ log = logging.getLogger("foldq")
 #: Seconds between two looks at the engines, and the longest sleep of the loop.
 ENGINE_POLL = 0.1
 
+#: The same while no engine wants the processor, or something is done a piece at a time.
+IDLE_POLL = 0.05
+
 #: Seconds of one turn that may go into admitting files.
 ADMISSION_SECONDS = 0.25
 
@@ -177,6 +180,8 @@ class Daemon:
         self._searches = Searches(settings, store, self._dossiers)
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._n_timers = 0
+        self._next_look = 0.0
+        self._draining = False
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -193,23 +198,21 @@ class Daemon:
             failpoint("daemon.job.taken_up")
         self._collect()
         failpoint("daemon.collected")
-        next_look = 0.0
-        draining = False
         while True:
             stimuli = deque(self._facts())
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()
-            if now >= next_look:
-                next_look = now + ENGINE_POLL
+            if now >= self._next_look:
+                self._next_look = now + ENGINE_POLL
                 self._look_at_engines()
                 self._store.fold_in()
                 stimuli.append(Tick())
-            if not draining and self._intake.is_due(now):
+            if not self._draining and self._intake.is_due(now):
                 stimuli.extend(self._intake_files(now))
                 stimuli.extend(self._control_requests())
-            if self._stop_signals and not draining:
-                draining = True
+            if self._stop_signals and not self._draining:
+                self._draining = True
                 log.info("stopping when the engines are done; once more to stop now")
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
@@ -217,8 +220,10 @@ class Daemon:
                 self._desk.clear()
             for planned in self._searches.plan_more():
                 self._turn([planned])
+            for job_id in self._searches.concluded():
+                self._advance_again(job_id)
             self._pruner.step()
-            if draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
+            if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
             if until_idle and self._is_idle():
                 return
@@ -256,14 +261,27 @@ class Daemon:
             self._engines.collect(engine_id, batches)
 
     def _facts(self) -> Iterator[Stimulus]:
-        """Wait for the next fact, a short while at most, and take in all that are there."""
+        """Wait for the next fact until something else is due, and take in all that are there."""
         try:
-            fact = self._inbox.get(timeout=0 if self._searches.is_planning else ENGINE_POLL / 2)
+            fact = self._inbox.get(timeout=self._pause(time.monotonic()))
             while True:
                 yield from self._understood(fact)
                 fact = self._inbox.get_nowait()
         except queue.Empty:
             return
+
+    def _pause(self, now: float) -> float:
+        """Return the seconds for which there is nothing to do but to wait for engines."""
+        if self._searches.is_planning:
+            return 0.0
+        due = self._next_look
+        if not self._draining:
+            due = min(due, self._intake.next_scan)
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        if not self._in_flight or self._pruner.is_at_work:
+            due = min(due, now + IDLE_POLL)
+        return max(due - now, 0.0)
 
     def _turn(self, stimuli: Iterable[Stimulus]) -> None:
         """Let the core decide, record what that changes, carry it out; until nothing follows."""
@@ -316,6 +334,7 @@ class Daemon:
         """End or leave the engines and write down that they are gone."""
         failpoint("daemon.close.before")
         self._store.wait = None
+        self._searches.close()
         self._engines.stop()
         failpoint("daemon.close.engines_ended")
         try:
@@ -497,7 +516,7 @@ class Daemon:
             case Dispatch(batch):
                 self._in_flight[batch.batch_id] = batch
                 failpoint("daemon.dispatch.before")
-                self._engines.send(batch.engine_id, self._dossiers[batch.job_id].order(batch))
+                self._engines.send(batch.engine_id, self._dossiers.order(batch))
                 failpoint("daemon.dispatch.after")
             case AdvanceSearch(job_id):
                 if job_id in self._core.jobs:  # it may have ended in the same turn
@@ -548,7 +567,8 @@ class Daemon:
                 raise
             log.exception("job %d cannot go on", job_id)
             yield SearchEnded(job_id, f"cannot go on: {type(error).__name__}: {error}")
-        self._troubles.report("results", None, str(job_id))
+        if not self._searches.is_concluding(job_id):  # else it is not known yet
+            self._troubles.report("results", None, str(job_id))
 
     def _advance_again(self, job_id: int) -> None:
         if job_id in self._core.jobs:

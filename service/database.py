@@ -92,6 +92,7 @@ class Writer:
 
     def __init__(self, path: Path, *, synchronous: str = "FULL"):
         self.path = path
+        self._log = path.with_name(f"{path.name}-wal")
         self.wait: Callable[[str | None], None] | None = None
         self._fold_again = 0.0
         self._pinned = False
@@ -174,7 +175,7 @@ class Writer:
         if now < self._fold_again:
             return
         try:
-            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
+            size = self._log.stat().st_size
         except OSError:
             return
         if size < _WAL_FOLDED:

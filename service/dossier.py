@@ -26,6 +26,9 @@ from service.stimuli import Batch, JobAdmitted, RetryPolicy
 from service.store import Store
 from workers.catalog import Catalog
 
+#: Data sets in use that orders name; engines are not told of more.
+MAX_NAMED = 16
+
 
 @dataclass(frozen=True)
 class Dossier:
@@ -61,8 +64,8 @@ class Dossier:
         text = json.dumps(asdict(context), sort_keys=True)
         return replace(context, key=hashlib.sha256(text.encode()).hexdigest())
 
-    def order(self, batch: Batch) -> Order:
-        """Spell a batch out for its engine."""
+    def order(self, batch: Batch, in_use: tuple[str, ...] | None = None) -> Order:
+        """Spell a batch out for its engine, with the data sets that searches in progress use."""
         match batch.kind:
             case TaskKind.PREPARE:
                 return PrepareOrder(batch.batch_id, self.context)
@@ -82,7 +85,7 @@ class Dossier:
                     )
                     for attempt_id, task in batch.tasks
                 )
-                return FoldBatch(batch.batch_id, self.context, tasks, batch.budget)
+                return FoldBatch(batch.batch_id, self.context, tasks, batch.budget, in_use)
 
     def _fraction(self, n_resources: int | None) -> float | None:
         """Return the share of the samples that halving gives a candidate, as scikit-learn does."""
@@ -100,6 +103,7 @@ class Dossiers:
         self._settings = settings
         self._store = store
         self._kept: dict[int, Dossier] = {}
+        self._in_use: set[str] | None = None  # None: to be gathered anew
         self.catalog = Catalog(settings.catalog.estimators)
 
     def __getitem__(self, job_id: int) -> Dossier:
@@ -107,6 +111,7 @@ class Dossiers:
             spec, prepared, best_params = self._store.connection.execute(
                 "SELECT spec, prepared, best_params FROM job WHERE id = ?", (job_id,)
             ).fetchone()
+            self._in_use = None
             self._kept[job_id] = Dossier(
                 job_id,
                 JobSpec.model_validate_json(spec),
@@ -118,7 +123,17 @@ class Dossiers:
 
     def forget(self, job_id: int) -> None:
         """Read the job anew next time: its records changed, or it is finished."""
+        self._in_use = None
         self._kept.pop(job_id, None)
+
+    def order(self, batch: Batch) -> Order:
+        """Spell a batch out for its engine."""
+        dossier = self[batch.job_id]
+        if self._in_use is None:
+            known = (each.prepared for each in self._kept.values())
+            self._in_use = {prepared.fingerprint for prepared in known if prepared is not None}
+        few = len(self._in_use) <= MAX_NAMED
+        return dossier.order(batch, tuple(sorted(self._in_use)) if few else None)
 
     def admission(self, job_id: int) -> JobAdmitted:
         """Say where a job stands, from its records."""

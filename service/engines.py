@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from schemas.task import (
     Refitted,
     TaskFailure,
 )
+from service.calls import call, ignore_output
 from service.handover import KnownEngine
 from service.localcluster import Ended, LocalCluster, ServerGone
 from service.memory import available_memory, total_memory
@@ -137,14 +139,13 @@ class Engines:
             self._cluster = cluster or LocalCluster(directory, settings)
             self._cluster.tell = self._process_event
         self._client: ipp.Client | None = None
-        self._views: dict[int, ipp.DirectView] = {}
+        self._identities: dict[int, str] = {}  # of the engines that calls may be made to
         self._ids: dict[int, int] = {}  # ipyparallel's number -> our engine id
         self._numbers: dict[int, int] = {}
         self._pids: dict[int, int] = {}  # our engine id -> process, for engines of our own
         self._greeted: set[int] = set()
         self._ended_because: dict[int, str] = {}
         self._lock = threading.RLock()  # what happens is noticed by several threads
-        self._waiting: set[ipp.AsyncResult] = set()
         self._stopping = False
         self._replacing = False
         self._next_care = 0.0
@@ -201,7 +202,7 @@ class Engines:
         present = self._client._engines.get(engine.number)
         if engine.cluster != self.name or present is None or present != engine.identity:
             return False
-        self._views[engine.number] = self._client[engine.number]
+        self._identities[engine.number] = str(present)
         self._greeted.add(engine.number)
         self._register(engine.number, engine.id, engine.host, engine.pid)
         return True
@@ -268,6 +269,7 @@ class Engines:
             if cluster.cluster_id is not None:
                 where["cluster_id"] = cluster.cluster_id
         client = ipp.Client(**where)
+        ignore_output(client)
         self._hub_heard = time.monotonic()
         self._client = client
         threading.Thread(target=self._watch_hub, args=(client,), name="hub", daemon=True).start()
@@ -306,7 +308,7 @@ class Engines:
         for number in self._greeted - present:
             with self._lock:
                 self._greeted.discard(number)
-                self._views.pop(number, None)
+                self._identities.pop(number, None)
                 engine_id = self._ids.get(number)
             if engine_id is not None:
                 self._lose(engine_id, _SILENT)
@@ -384,20 +386,16 @@ class Engines:
 
     def _greet(self, client: ipp.Client, number: int) -> None:
         self._greeted.add(number)
-        view = self._views[number] = client[number]
-        identity = str(client._engines[number])
-        result = view.apply_async(welcome)
-        self._waiting.add(result)
-        result.add_done_callback(lambda _: self._welcomed(client, number, identity, result))
+        identity = self._identities[number] = str(client._engines[number])
+        call(client, identity, welcome, then=partial(self._welcomed, client, number, identity))
 
     def _welcomed(
-        self, client: ipp.Client, number: int, identity: str, result: ipp.AsyncResult
+        self, client: ipp.Client, number: int, identity: str, answer: Callable[[], EngineReport]
     ) -> None:
-        self._waiting.discard(result)
         if client is not self._client:
             return
         try:
-            report: EngineReport = result.result()
+            report = answer()
         except Exception as error:
             # Of a local engine's death the fork server tells; this one lives but cannot be used.
             log.error("engine %s cannot be used: %s", number, error)
@@ -468,9 +466,8 @@ class Engines:
         """Let go of the client, which may never come back from closing, and of what it knew."""
         client, self._client = self._client, None
         with self._lock:
-            for known in (self._views, self._ids, self._numbers, self._pids, self._greeted):
+            for known in (self._identities, self._ids, self._numbers, self._pids, self._greeted):
                 known.clear()
-            self._waiting.clear()
         if client is not None:
             closing = threading.Thread(target=_close, args=(client,), name="closing", daemon=True)
             closing.start()
@@ -480,31 +477,35 @@ class Engines:
 
     def send(self, engine_id: int, order: Order) -> None:
         """Send an order to an engine. If the engine is gone, its loss is reported instead."""
-        view = self._view(engine_id)
-        if view is None:
+        self._call(
+            engine_id, carry_out, order, then=partial(self._returned, order.batch_id, engine_id)
+        )
+
+    def _call(
+        self,
+        engine_id: int,
+        function: Callable[..., Any],
+        argument: Any,
+        then: Callable[[Callable[[], Any]], None],
+    ) -> None:
+        client, identity = self._client, self._identities.get(self._numbers.get(engine_id, -1))
+        if client is None or identity is None:
             self._lose(engine_id, "its process died")
-            return  # its loss takes this batch with it
+            return  # its loss takes with it what was to be sent
         try:
-            result = view.apply_async(carry_out, order)
+            call(client, identity, function, argument, then=then)
         except Exception as error:
             log.warning("engine %s takes no orders: %s", engine_id, error)
             self._lose(engine_id, f"it takes no orders: {error}")
-            return
-        self._waiting.add(result)
-        result.add_done_callback(lambda _: self._returned(order.batch_id, engine_id, result))
-        # ipyparallel keeps every message id for ever otherwise.
-        view.history.clear()
-        if self._client is not None:
-            self._client.history.clear()
 
-    def _view(self, engine_id: int) -> ipp.DirectView | None:
-        number = self._numbers.get(engine_id)
-        return self._views.get(number) if number is not None else None
-
-    def _returned(self, batch_id: int, engine_id: int, result: ipp.AsyncResult) -> None:
-        self._waiting.discard(result)
+    def _returned(
+        self,
+        batch_id: int,
+        engine_id: int,
+        answer: Callable[[], BatchReport | Prepared | Refitted | TaskFailure],
+    ) -> None:
         try:
-            outcome = result.result()
+            outcome = answer()
         except ipp.error.RemoteError as error:
             if error.ename == "EngineError":
                 self._lose(engine_id, _SILENT)
@@ -527,19 +528,15 @@ class Engines:
         batches : dict of int to str
             See `workers.orders.report_kept`.
         """
-        view = self._view(engine_id)
-        if view is None:
-            self._lose(engine_id, "its process died")
-            return
-        result = view.apply_async(report_kept, dict(batches))
-        self._waiting.add(result)
-        result.add_done_callback(lambda _: self._collected(engine_id, tuple(batches), result))
+        then = partial(self._collected, engine_id, tuple(batches))
+        self._call(engine_id, report_kept, dict(batches), then=then)
 
-    def _collected(self, engine_id: int, batch_ids: Sequence[int], result: ipp.AsyncResult) -> None:
-        self._waiting.discard(result)
+    def _collected(
+        self, engine_id: int, batch_ids: Sequence[int], answer: Callable[[], dict[int, Any]]
+    ) -> None:
         kept: dict[int, Any] = {}
         try:
-            kept = result.result()
+            kept = answer()
         except ipp.error.RemoteError as error:
             if error.ename == "EngineError":
                 self._lose(engine_id, _SILENT)

@@ -250,7 +250,12 @@ class LocalCluster:
         failpoint("cluster.engine.asked")
 
     def _engine(self) -> dict[str, Any]:
-        arguments = [*self._common_arguments(), "--IPEngine.enable_nanny=False"]
+        arguments = [
+            *self._common_arguments(),
+            "--IPEngine.enable_nanny=False",
+            # The fork server ends it when it is not needed; it need not listen for a controller.
+            "--IPEngine.max_heartbeat_misses=0",
+        ]
         return {"do": "engine", "arguments": arguments, "memory": self.engine_memory}
 
     @property

@@ -3,8 +3,8 @@
 Because only the records are asked, the same answer comes after a crash as without one.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 
 import numpy as np
@@ -16,9 +16,10 @@ from schemas.problems import InvalidJob
 from schemas.search import SearchSpec
 from schemas.task import Prepared
 from service import halving
+from service.conclusion import Conclusion
 from service.failures import fit_failures
 from service.records import Job
-from service.results import Folds, best_index, cv_results, read_folds
+from service.results import cv_results, read_folds
 from service.reuse import ContentKeys
 from service.stimuli import Task
 from service.store import PlannedCandidate, Store
@@ -61,15 +62,22 @@ class End:
     ----------
     failure : str or None
         Why the job failed, if it did.
-    folds : Folds or None
-        What its results are made of, when it did not: a million folds are not read twice.
+        Without, its result files are written.
     """
 
     failure: str | None = None
-    folds: Folds | None = field(default=None, compare=False)
 
 
-Step = PlanFolds | Await | Refit | End
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """All folds are finished; who won is being found out, beside the loop."""
+
+
+Step = PlanFolds | Await | Refit | End | Conclude
+
+#: Draws the conclusion of a search whose folds are finished, given the candidate that was fitted
+#: (see `service.conclusion.conclude`). None: it is under way.
+Concluding = Callable[[int | None], Conclusion | None]
 
 
 def candidates(
@@ -120,7 +128,14 @@ def _n_drawn(search: SearchSpec, prepared: Prepared) -> int:
     return n_drawn if search.grid_size is None else min(n_drawn, search.grid_size)
 
 
-def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog: Catalog) -> Step:
+def next_step(
+    store: Store,
+    job: Job,
+    spec: JobSpec,
+    prepared: Prepared,
+    catalog: Catalog,
+    conclude: Concluding,
+) -> Step:
     """See what the search needs next.
 
     The plan of an iteration is complete when all its candidates stand in the records; it is over
@@ -128,7 +143,7 @@ def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog
     """
     try:
         if spec.search.is_halving:
-            return _halving_step(store, job, spec, prepared, catalog)
+            return _halving_step(store, job, spec, prepared, catalog, conclude)
         n_planned = job.n_candidates
         n_wanted = spec.search.n_first_candidates or 0
         if n_planned < n_wanted:
@@ -140,7 +155,7 @@ def next_step(store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog
             )
     except InvalidJob as invalid:
         return End("; ".join(str(problem) for problem in invalid.problems))
-    return _after_folds(store, job, spec)
+    return _after_folds(store, job, spec, conclude)
 
 
 def _beyond(n_known: int, params: Iterator[Params]) -> Iterator[tuple[Params, bool]]:
@@ -149,7 +164,12 @@ def _beyond(n_known: int, params: Iterator[Params]) -> Iterator[tuple[Params, bo
 
 
 def _halving_step(
-    store: Store, job: Job, spec: JobSpec, prepared: Prepared, catalog: Catalog
+    store: Store,
+    job: Job,
+    spec: JobSpec,
+    prepared: Prepared,
+    catalog: Catalog,
+    conclude: Concluding,
 ) -> Step:
     search = spec.search
     n_first = search.n_first_candidates or _n_drawn(search, prepared)
@@ -175,7 +195,7 @@ def _halving_step(
                 for p, known in _beyond(n_planned, full)
             )
         n_wanted = halving.n_kept(n_wanted, search)
-    return _after_folds(store, job, spec, iteration=len(plan) - 1)
+    return _after_folds(store, job, spec, conclude, iteration=len(plan) - 1)
 
 
 def _survivors(store: Store, job: Job, search: SearchSpec, iteration: int) -> Iterator[Params]:
@@ -193,7 +213,9 @@ def _with_resource(params: Params, search: SearchSpec, n_resources: int) -> Para
     return {**params, search.resource: n_resources}
 
 
-def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> Step:
+def _after_folds(
+    store: Store, job: Job, spec: JobSpec, conclude: Concluding, iteration: int = 0
+) -> Step:
     """All is planned: wait for the last folds, then choose the winner and have it fitted."""
     if store.has_open_folds(job.id):
         return Await()
@@ -202,17 +224,18 @@ def _after_folds(store: Store, job: Job, spec: JobSpec, iteration: int = 0) -> S
     known = store.single_task(job.id, TaskKind.REFIT)
     if known is not None and known[1] is TaskState.DISPATCHED:
         return Await()  # an engine that outlived the last scheduler is at it
-    folds = read_folds(store.connection, job.id)
-    results = cv_results(folds, folds.candidates, with_param_columns=False)
-    index = best_index(results, spec)
-    if index is None:
-        return End(folds=folds)
-    if known is not None and known[1] is TaskState.DONE and index == job.best_index:
-        return End(folds=folds)
-    score = float(results[f"mean_test_{spec.refit_metric}"][index])
-    store.choose_best(job.id, index, score, folds.candidates[index], refit=spec.wants_refit)
+    fitted = job.best_index if known is not None and known[1] is TaskState.DONE else None
+    conclusion = conclude(fitted)
+    if conclusion is None:
+        return Conclude()
+    index, score, params = conclusion.index, conclusion.score, conclusion.params
+    if index is None or index == fitted:
+        return End()
+    assert score is not None
+    assert params is not None
+    store.choose_best(job.id, index, score, params, refit=spec.wants_refit)
     if not spec.wants_refit:
-        return End(folds=folds)
+        return End()
     task = store.single_task(job.id, TaskKind.REFIT)
     assert task is not None
     return Refit(task[0])

@@ -307,6 +307,11 @@ class Pruner:
             self._file = request.path
             self._steps = prune(self._store, self._spool, wanted, datetime.now(UTC), busy)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there is something left to forget."""
+        return self._steps is not None
+
     def step(self) -> None:
         """Go on for a moment; what goes wrong ends this prune, and nothing else."""
         if self._steps is None:

@@ -98,6 +98,11 @@ def _refuse_others(records: sqlite3.Connection, database: Path, *, older: bool) 
         raise OlderDatabase(database)
 
 
+def timestamp(moment: datetime) -> str:
+    """Write a moment as the records do: ISO 8601, UTC, milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def parse_time(text: str | None) -> datetime | None:
     """Read an ISO-8601 time of the records; one without an offset is UTC."""
     if text is None:

@@ -1,24 +1,24 @@
 """What each search needs next, done: its candidates planned, its winner named, its results written.
 
-`service/planner.py` says what comes next; here it is carried out, a piece in each turn of the loop,
-so that a huge grid holds up nobody.
+`service/planner.py` says what comes next; here it is carried out, a piece in each turn of the loop
+or beside it, so that a huge grid holds up nobody.
 """
 
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
-from schemas.lifecycle import JobState
 from schemas.settings import Settings
 from service import planner
+from service.beside import Beside
+from service.conclusion import Conclusion, conclude
 from service.dossier import Dossiers
-from service.exports import write_results
-from service.records import find_job
-from service.results import Folds
+from service.records import Job, find_job
+from service.results import read_folds
 from service.stimuli import FoldsPlanned, SearchEnded, Stimulus, TaskPlanned
-from service.store import PlannedCandidate, Store, timestamp
+from service.store import PlannedCandidate, Store
 
 log = logging.getLogger("foldq")
 
@@ -27,6 +27,10 @@ log = logging.getLogger("foldq")
 PLAN_CHUNK = 1000
 PLAN_FOLDS = 2500
 PLAN_SECONDS = 0.05
+
+#: Folds from which on a search is concluded beside the loop: with fewer it takes the loop less time
+#: than Python takes to start.
+BESIDE_FROM = 10_000
 
 
 class Searches:
@@ -40,10 +44,11 @@ class Searches:
     """
 
     def __init__(self, settings: Settings, store: Store, dossiers: Dossiers):
-        self._settings = settings
         self._store = store
         self._dossiers = dossiers
         self._planning: dict[int, tuple[Iterator[PlannedCandidate | None], int]] = {}
+        self._results = settings.spool / "results"
+        self._beside = Beside(settings.database_path, self._results)
 
     @property
     def is_planning(self) -> bool:
@@ -51,8 +56,21 @@ class Searches:
         return bool(self._planning)
 
     def forget(self, job_id: int) -> None:
-        """Plan no more of a search that ended."""
+        """Plan no more of a search that ended, and conclude it no more."""
         self._planning.pop(job_id, None)
+        self._beside.forget(job_id)
+
+    def is_concluding(self, job_id: int) -> bool:
+        """Whether a search is being concluded beside the loop."""
+        return job_id in self._beside
+
+    def concluded(self) -> list[int]:
+        """Return the searches whose `next_step` has come, because that is over."""
+        return self._beside.ended()
+
+    def close(self) -> None:
+        """End what is done beside the loop."""
+        self._beside.close()
 
     def next_step(self, job_id: int) -> Iterator[Stimulus]:
         """Find out what a search needs next, and begin with it.
@@ -66,8 +84,15 @@ class Searches:
         job = find_job(self._store.connection, job_id)
         assert dossier.prepared is not None
         step = planner.next_step(
-            self._store, job, dossier.spec, dossier.prepared, self._dossiers.catalog
+            self._store,
+            job,
+            dossier.spec,
+            dossier.prepared,
+            self._dossiers.catalog,
+            partial(self._conclude, job),
         )
+        if not isinstance(step, planner.Conclude):
+            self._beside.forget(job_id)  # folds were put back: what it found is out of date
         match step:
             case planner.PlanFolds(candidates):
                 self._planning[job_id] = (candidates, dossier.prepared.n_splits)
@@ -76,10 +101,11 @@ class Searches:
             case planner.Refit(task):
                 self._dossiers.forget(job_id)  # the best parameters are known now
                 yield TaskPlanned(job_id, task)
-            case planner.End(failure, folds):
-                if folds is not None:
+            case planner.Conclude():
+                return
+            case planner.End(failure):
+                if failure is None:
                     self._warn_of_no_score(job_id)
-                    self._write_results(job_id, folds)
                 yield SearchEnded(job_id, failure)
 
     def plan_more(self) -> Iterator[Stimulus]:
@@ -110,15 +136,15 @@ class Searches:
             log.warning("job %d: %s", job_id, message)
             self._store.note("warning", message, _now(), job_id=job_id)
 
-    def _write_results(self, job_id: int, folds: Folds) -> None:
-        """Write the job's files before it is recorded as completed: who sees that finds them."""
-        job = replace(
-            find_job(self._store.connection, job_id),
-            state=JobState.COMPLETED,
-            finished_at=timestamp(_now()),
-        )
-        directory = self._settings.spool / "results" / str(job_id)
-        write_results(directory, job, folds)
+    def _conclude(self, job: Job, fitted: int | None) -> Conclusion | None:
+        """Name the winner; with nothing left to fit, the files are written before that is known.
+
+        So they are there before the job is recorded as completed: who sees that finds them.
+        """
+        if job.n_done + job.n_failed >= BESIDE_FROM:
+            return self._beside.conclude(job, fitted)
+        folds = read_folds(self._store.connection, job)
+        return conclude(job, folds, self._results / str(job.id), fitted)
 
 
 def _listed(

@@ -31,8 +31,9 @@ from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.spool")
 
-#: Seconds between two looks at a file that was put into its place, which are enough for it.
-SECOND_LOOK = 0.04
+#: Seconds between two looks at a file that was put into its place, which are enough for it: two
+#: ticks of the slowest clock by which file systems date a change.
+SECOND_LOOK = 0.02
 
 #: Seconds for each file of a scan until the next one, should the directory change all the time.
 _REST = 1e-4
@@ -179,6 +180,7 @@ class Intake:
     def __init__(self, settings: Settings, store: Store):
         self._settings = settings
         self._spool = settings.spool
+        self._incoming = settings.spool / "incoming"
         self._store = store
         self._catalog = Catalog(settings.catalog.estimators)
         self._seen: dict[str, _Sighting] = {}
@@ -186,7 +188,9 @@ class Intake:
         self._not_before: dict[str, float] = {}
         self._unmoved: dict[str, int] = {}
         self._directory_seen = 0
-        self._next_scan = self._rest_until = 0.0
+        #: When a scan is due, should nothing come or go before (monotonic seconds).
+        self.next_scan = 0.0
+        self._rest_until = 0.0
 
     def is_due(self, now: float) -> bool:
         """Tell whether a scan is due: some time has passed, or something has come or gone.
@@ -196,13 +200,13 @@ class Intake:
         now : float
             Monotonic seconds, as in `ready`.
         """
-        if now >= self._next_scan:
+        if now >= self.next_scan:
             return True
         return now >= self._rest_until and self._directory_changed() != self._directory_seen
 
     def _directory_changed(self) -> int:
         try:
-            return (self._spool / "incoming").stat().st_mtime_ns
+            return self._incoming.stat().st_mtime_ns
         except OSError:
             return 0  # what is wrong is told by the next scan
 
@@ -225,10 +229,10 @@ class Intake:
         """
         seen: dict[str, _Sighting] = {}
         ready: list[str] = []
-        self._next_scan = now + self._settings.poll
+        self.next_scan = now + self._settings.poll
         self._directory_seen = self._directory_changed()
         try:
-            scan = os.scandir(self._spool / "incoming")
+            scan = os.scandir(self._incoming)
         except FileNotFoundError:
             self._mend()
             raise
@@ -244,7 +248,7 @@ class Intake:
                 seen[entry.name] = sighting
                 if not self._is_complete(entry.name, sighting, now):
                     if sighting.is_placed:
-                        self._next_scan = now + SECOND_LOOK
+                        self.next_scan = now + SECOND_LOOK
                     continue
                 if now < self._not_before.get(entry.name, now):
                     continue
@@ -269,7 +273,7 @@ class Intake:
             return False
         if now - sighting.placed_since < SECOND_LOOK:
             return False
-        return nobody_writes(self._spool / "incoming" / name)
+        return nobody_writes(self._incoming / name)
 
     @property
     def has_waiting(self) -> bool:
@@ -309,7 +313,7 @@ class Intake:
         return taken
 
     def _take(self, name: str) -> Admitted | Refused:
-        path = self._spool / "incoming" / name
+        path = self._incoming / name
         shown = _printable(name)
         try:
             data = jobfile.read_job_file(path, self._settings.limits.file_bytes)

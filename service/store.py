@@ -25,6 +25,7 @@ from service.database import Writer, enduring
 from service.plans import Params, PlannedCandidate, write_plan
 from service.recorder import Recorder
 from service.recordfaults import NewerDatabase
+from service.records import timestamp
 from service.stimuli import Record, Task
 from workers.failpoints import failpoint
 
@@ -46,11 +47,6 @@ class Admission:
     job_id: int
     is_new: bool
     same_content_as: int | None
-
-
-def timestamp(moment: datetime) -> str:
-    """Write a moment as the records do: ISO 8601, UTC, milliseconds."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Store(Writer):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ipyparallel.engine import app
 from ipyparallel.engine.app import IPEngine
 
+from workers.kernel import PromptKernel
 from workers.limits import limit_memory
 
 
@@ -40,4 +42,5 @@ def run(arguments: Sequence[str], memory: int | None) -> None:
     random.seed()
     np.random.seed()
     limit_memory(memory)
+    app.Kernel = PromptKernel
     QuietEngine.launch_instance(argv=list(arguments))

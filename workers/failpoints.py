@@ -76,6 +76,8 @@ POINTS: Mapping[str, str] = {
     "store.choose_best.commit.after": "the winner is on record; the core does not know its refit",
     "store.retry.commit.before": "failed and cancelled tasks are put back, uncommitted",
     "store.retry.commit.after": "failed and cancelled tasks are put back; the core does not know",
+    "conclusion.begun": "a process that concludes a large search was started beside the scheduler",
+    "conclusion.ended": "that process is over; nothing of what it found is on record",
     "exports.write.before": "a search is over; none of its result files is written",
     "exports.file.after": "one more result file is there; the job is not recorded as completed",
     "exports.write.after": "all result files are there; the job is not recorded as completed",

@@ -31,7 +31,7 @@ def run_batch(batch: FoldBatch) -> BatchReport:
     reports the rest as unstarted.
     """
     try:
-        search = opened(batch.context)
+        search = opened(batch.context, batch.in_use)
     except DataMissing as missing:
         attempts = tuple(task.attempt_id for task in batch.tasks)
         return BatchReport(batch.batch_id, (), attempts, missing_data=str(missing))

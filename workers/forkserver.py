@@ -61,7 +61,7 @@ LOCK = "forkserver.lock"
 #: saving the first model would import them all.
 _STEPS = (
     "ipyparallel.engine.app", "numpy", "scipy.sparse", "scipy.spatial", "scipy.optimize",
-    "scipy.stats", "pandas", "workers.engine", *WARM, "skops.io",
+    "scipy.stats", "pandas", "workers.engine", *WARM, "workers.saving",
 )  # fmt: skip
 
 #: Seconds between SIGTERM and SIGKILL for the controller, which has a child of its own to end.

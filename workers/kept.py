@@ -2,11 +2,12 @@
 
 Training and test parts, fitted heads of pipelines and growing ensembles share one bound
 (`shortcuts.memory`), so that an engine's memory stays what the operator allowed, whichever
-searches take turns on it. What was not used for longest goes first.
+searches take turns on it. What was not used for longest goes first; what belongs to a data set that
+no search in progress uses goes when a batch on another data set comes (`Kept.let_go`).
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,17 @@ class Kept:
     ----------
     limit : int, default=0
         Most bytes that are kept together. It may be set at any time.
+
+    Attributes
+    ----------
+    dataset : str or None
+        Fingerprint of the data set that what is put from now on is made of.
     """
 
     def __init__(self, limit: int = 0) -> None:
         self._limit = limit
-        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self.dataset: str | None = None
+        self._entries: OrderedDict[Hashable, tuple[Any, int, str | None]] = OrderedDict()
         self._n_bytes = 0
 
     @property
@@ -70,7 +77,7 @@ class Kept:
         self.forget(key)
         if not self.make_room(n_bytes):
             return False
-        self._entries[key] = (value, n_bytes)
+        self._entries[key] = (value, n_bytes, self.dataset)
         self._n_bytes += n_bytes
         return True
 
@@ -87,7 +94,7 @@ class Kept:
         if n_bytes > self._limit:
             return False
         while self._n_bytes + n_bytes > self._limit:
-            _, (_, freed) = self._entries.popitem(last=False)
+            _, (_, freed, _) = self._entries.popitem(last=False)
             self._n_bytes -= freed
         return True
 
@@ -96,6 +103,13 @@ class Kept:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._n_bytes -= entry[1]
+
+    def let_go(self, in_use: Collection[str | None]) -> bool:
+        """Let go of what is made of other data sets than these; say whether there was any."""
+        others = [key for key, (_, _, made_of) in self._entries.items() if made_of not in in_use]
+        for key in others:
+            self.forget(key)
+        return bool(others)
 
     def clear(self) -> None:
         """Let go of everything."""

@@ -1,5 +1,7 @@
 """Limits under which an engine computes: threads, memory, and time for one fold."""
 
+import ctypes
+import gc
 import resource
 import signal
 from collections.abc import Iterator
@@ -36,6 +38,14 @@ def limit_memory(n_bytes: int | None) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         soft = n_bytes if hard == resource.RLIM_INFINITY else min(n_bytes, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def give_back_memory() -> None:
+    """Give memory that is free within this process back to the system, where the C library can."""
+    gc.collect()  # estimators may refer to themselves in a circle
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _expired(_signal: int, _frame: FrameType | None) -> None:

@@ -4,19 +4,44 @@ A skops file is opened without running code from it, once its reader has agreed 
 that it names. A joblib file is a pickle: whoever opens it trusts whoever wrote it.
 """
 
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 
 from workers.atomic import OWNER_DIRECTORY, kept_in, replacing
 from workers.datafiles import reason
 from workers.dataset import is_sparse
+
+#: Packages of scikit-learn that import another library, each of them seconds where it is installed.
+_ADAPTERS = tuple(
+    f"sklearn.externals.array_api_compat.{library}" for library in ("cupy", "dask", "torch")
+)
+
+
+@contextmanager
+def _without_adapters() -> Iterator[None]:
+    """Let nobody import scikit-learn's adapters to other array libraries in the block.
+
+    `skops.io` asks for all estimators, and so for every package of scikit-learn. These hold none.
+    """
+    left_out = [name for name in _ADAPTERS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(left_out))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in left_out:
+            del sys.modules[name]
+
+
+with _without_adapters():
+    import skops.io
 
 #: Stem of the saved model's file.
 STEM = "best_estimator"

@@ -1,7 +1,7 @@
 """One job's search as an engine holds it: estimator, scorers, data and splits, built once."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from workers.catalog import Catalog
 from workers.checks import is_finite
 from workers.dataset import Array
 from workers.kept import kept
+from workers.limits import give_back_memory
 from workers.prototype import Family, Prototype
 from workers.scoring import is_accuracy
 from workers.splitdata import Indices, Part, Rows, expected_bytes, take, take_to_keep
@@ -205,14 +206,24 @@ def _named(names: Iterable[str], weights: Array | None) -> dict[str, Array]:
     return {} if weights is None else dict.fromkeys(names, weights)
 
 
-def opened(context: SearchContext) -> Search:
+def opened(context: SearchContext, in_use: Collection[str] | None = None) -> Search:
     """Return the search of this context, built or kept from before.
+
+    Parameters
+    ----------
+    in_use : collection of str, optional
+        Fingerprints of the data sets of all searches in progress: whatever was kept of others is
+        let go of when the data set is another one than last time, and its memory given back. Until
+        then it stays, for the next search on the same data.
 
     Raises
     ------
     DataMissing
         If the prepared data set is not in the cache.
     """
+    if in_use is not None and context.fingerprint != kept.dataset:
+        _let_go({context.fingerprint, *in_use})
+    kept.dataset = context.fingerprint
     kept.limit = context.shortcuts.memory
     if context.key in _built:
         _built.move_to_end(context.key)
@@ -222,6 +233,14 @@ def opened(context: SearchContext) -> Search:
     while len(_built) > KEPT:
         _built.popitem(last=False)
     return search
+
+
+def _let_go(in_use: Collection[str | None]) -> None:
+    over = [key for key, search in _built.items() if search.context.fingerprint not in in_use]
+    for key in over:
+        del _built[key]
+    if kept.let_go(in_use) or over:
+        give_back_memory()
 
 
 def build(context: SearchContext, *, mmap: bool) -> Search:

@@ -137,6 +137,7 @@ class Ground:
         points: Mapping[str, int],
         *,
         is_local: bool = False,
+        is_large: bool = False,
         **settings: Any,
     ) -> ForkServerProcess:
         """Start a scheduler on `directory/spool` that ends when it is idle, or at a point."""
@@ -147,7 +148,8 @@ class Ground:
             **settings,
         }
         process = self._context.Process(
-            target=_serve, args=(fields, dict(points), directory / "hits", directory / "log")
+            target=_serve,
+            args=(fields, dict(points), directory / "hits", directory / "log", is_large),
         )
         process.start()
         return process
@@ -159,7 +161,9 @@ def submit_and_die(directory: Path, data: bytes, name: str, points: dict[str, in
     spool.submit(directory, data, name)
 
 
-def _serve(fields: dict[str, Any], points: dict[str, int], hits: Path, output: Path) -> None:
+def _serve(
+    fields: dict[str, Any], points: dict[str, int], hits: Path, output: Path, is_large: bool
+) -> None:
     """Be a scheduler: this runs in the process that was forked."""
     with output.open("ab") as log:
         os.dup2(log.fileno(), 1)
@@ -167,8 +171,10 @@ def _serve(fields: dict[str, Any], points: dict[str, int], hits: Path, output: P
     for name in [name for name in os.environ if name.startswith("FOLDQ_")]:
         del os.environ[name]
     from schemas.settings import Settings
-    from service import daemon
+    from service import daemon, searches
 
+    if is_large:
+        searches.BESIDE_FROM = 0
     hits.unlink(missing_ok=True)
     failpoints.arm(points, hits)
     daemon.serve(Settings(**fields), until_idle=True)
@@ -224,7 +230,11 @@ class Play:
         points = points or {}
         started = time.time()
         process = self.ground.start(
-            self.directory, points, is_local=self.workload.is_local, **settings
+            self.directory,
+            points,
+            is_local=self.workload.is_local,
+            is_large=self.workload.is_large,
+            **settings,
         )
         self._await(process, within)
         self._note_first_dispatch(started)
@@ -239,7 +249,9 @@ class Play:
     def strike(self, seconds: float) -> bool:
         """Run a scheduler and `kill -9` it after some time; False if it had ended by itself."""
         started = time.time()
-        process = self.ground.start(self.directory, {}, is_local=self.workload.is_local)
+        process = self.ground.start(
+            self.directory, {}, is_local=self.workload.is_local, is_large=self.workload.is_large
+        )
         process.join(seconds)
         if process.is_alive():
             os.kill(process.pid or 0, signal.SIGKILL)

@@ -18,7 +18,7 @@ SEARCH: Mapping[str, Any] = {
             ["model", {"$type": "LogisticRegression", "max_iter": 400, "tol": 1e-6}],
         ],
     },
-    "search": {"space": {"model__C": {"$logspace": [-3, 3, 80]}}},
+    "search": {"space": {"model__C": {"$logspace": [-3, 1, 80]}}},
     "scoring": ["accuracy", "neg_log_loss"],
     "refit": "neg_log_loss",
     "reuse": False,

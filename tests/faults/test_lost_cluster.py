@@ -5,7 +5,6 @@ import os
 import signal
 
 import pandas as pd
-import pytest
 from searches import N_FOLDS, SEARCH, check_records, scores
 
 #: The troubles, one after the other, at growing shares of one search.
@@ -18,13 +17,9 @@ TROUBLES = [
 ]
 
 
-@pytest.fixture
-def scheduler(new_scheduler):
+def test_a_search_survives_the_loss_of_every_part_of_its_cluster(new_scheduler, undisturbed_scores):
     # Deadlines short enough for a test: an engine misses 40 heartbeats in 4 s.
-    return new_scheduler(controller_timeout="3s", heartbeat=100)
-
-
-def test_a_search_survives_the_loss_of_every_part_of_its_cluster(scheduler):
+    scheduler = new_scheduler(controller_timeout="3s", heartbeat=100)
     scheduler.start()
     scheduler.wait_for_engines()
     scheduler.drop(SEARCH, "struck.json")
@@ -48,18 +43,15 @@ def test_a_search_survives_the_loss_of_every_part_of_its_cluster(scheduler):
         assert reason in told
     assert scheduler.query("SELECT id FROM task WHERE n_engines_lost > 0") == [], "nobody is blamed"
 
-    scheduler.drop(SEARCH, "undisturbed.json")
-    undisturbed = scheduler.wait("undisturbed")
     pd.testing.assert_frame_equal(
-        scores(scheduler.results(job["id"])),
-        scores(scheduler.results(undisturbed["id"])),
-        check_exact=True,
+        scores(scheduler.results(job["id"])), undisturbed_scores(scheduler), check_exact=True
     )
     assert scheduler.stop() == 0
     assert scheduler.processes() == []
 
 
-def test_a_second_sigterm_stops_at_once_even_when_the_cluster_does_not_answer(scheduler):
+def test_a_second_sigterm_stops_at_once_even_when_the_cluster_does_not_answer(new_scheduler):
+    scheduler = new_scheduler()
     scheduler.start()
     scheduler.wait_for_engines()
     scheduler.drop(SEARCH, "struck.json")

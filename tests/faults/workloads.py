@@ -94,12 +94,15 @@ class Workload:
     admitted : mapping of str to bytes
     is_local : bool
         The scheduler starts a controller and engines of its own, and ends them.
+    is_large : bool
+        Its searches are concluded beside the scheduler, as those of many folds are.
     """
 
     name: str
     phases: tuple[Phase, ...]
     admitted: Mapping[str, bytes] = field(default_factory=dict)
     is_local: bool = False
+    is_large: bool = False
 
     def set_up(self, directory: Path) -> None:
         """Make a spool that holds the jobs which were admitted before."""
@@ -150,7 +153,7 @@ GRID_WITH_REFIT = Workload(
     "grid", (Phase({"grid.json": as_file(GRID), "zz-again.json": as_file(GRID, name="again")}),)
 )
 
-HALVING_SEARCH = Workload("halving", (Phase({"halving.json": as_file(HALVING)}),))
+HALVING_SEARCH = Workload("halving", (Phase({"halving.json": as_file(HALVING)}),), is_large=True)
 
 #: Job 1 is paused and let go on, job 2 cancelled and tried again; files are refused or known.
 FILES_AND_REQUESTS = Workload(

@@ -94,7 +94,8 @@ def _soak(part: Part) -> tuple[str, str]:
 
 def _stories(part: Part) -> tuple[str, str]:
     return (
-        f"{part['n_stories']:,} random stories for each of {part['n_passed']} rules of the core",
+        f"{part['n_stories']:,} random stories for each of {part['n_passed']} rules of the core"
+        " and of halving",
         "no illegal move, every search ends with each fold finished once",
     )
 

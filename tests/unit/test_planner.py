@@ -1,6 +1,7 @@
 """Which candidates a search tries, and on how much: what scikit-learn's own searches do."""
 
 import math
+import os
 import warnings
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -29,12 +30,17 @@ from schemas.problems import InvalidJob
 from schemas.search import SearchSpec
 from schemas.task import EngineReport, FoldResult, Prepared
 from service import halving, planner
+from service.conclusion import conclude
 from service.records import find_job
+from service.results import read_folds
 from service.stimuli import Batch, Dispatch, EndTask, RecordPrepared, Task
 from service.store import PlannedCandidate, Store
 from workers.catalog import Catalog
 
 SEEDS = st.integers(0, 2**32 - 1)
+
+#: Random halvings of each kind; `make torture` has more.
+N_HALVINGS = int(os.environ.get("TEST_EXAMPLES", "50"))
 
 # --- candidates --------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ def run_halving(search: Any, n_classes: int | None) -> Any | None:
             return None
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=N_HALVINGS)
 @given(
     options=halving_options(),
     n_candidates=st.integers(1, 30),
@@ -270,7 +276,7 @@ def test_halving_grid_takes_the_steps_that_scikit_learn_takes(
         assert halving.n_kept(of_one, search) == of_next
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=N_HALVINGS)
 @given(
     options=halving_options(),
     n_candidates=st.just("exhaust") | st.integers(1, 20),
@@ -388,9 +394,13 @@ def store(tmp_path):
 
 
 def next_step(store):
-    return planner.next_step(
-        store, find_job(store.connection, 1), SPEC, prepared(2, None), Catalog()
-    )
+    job = find_job(store.connection, 1)
+
+    def concluded(fitted):
+        folds = read_folds(store.connection, job)
+        return conclude(job, folds, store.path.parent / "results", fitted)
+
+    return planner.next_step(store, job, SPEC, prepared(2, None), Catalog(), concluded)
 
 
 def send(store, task_id, kind=TaskKind.FOLD):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale import Scale
+from benchmarks.scale import dispatching, planning
+from benchmarks.scale.__main__ import run
+from benchmarks.scale.subject import Scale
 from service import history, lives
 from service.dossier import Dossiers
 from service.failures import fit_failures
@@ -61,9 +63,9 @@ def made_up(spool: Path, n_candidates: int) -> Scale:
     """Make a spool with a search half done, and ten that have ended."""
     spool.mkdir()
     scale = Scale(spool, 10, n_candidates)
-    scale.admit()
-    scale.plan()
-    scale.dispatch()
+    planning.admit(scale)
+    planning.plan(scale)
+    dispatching.dispatch(scale)
     return scale
 
 
@@ -136,7 +138,7 @@ def test_what_is_asked_of_one_search_looks_at_no_other(few_and_many: list[Scale]
 
 def test_the_benchmark_takes_all_its_steps(tmp_path: Path):
     scale = Scale(tmp_path, 3, 8)
-    scale.run(with_commands=False)
+    run(scale, with_commands=False)
     scale.store.close()
     assert {"resume: from start to first dispatch", "foldq prune: its longest step"} <= {
         step.step for step in scale.measured.steps

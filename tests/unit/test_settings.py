@@ -47,6 +47,26 @@ def test_one_limit_in_the_environment_leaves_the_others_of_the_file(spool, monke
     assert (limits.n_jobs, limits.candidates) == (2, 10)
 
 
+def test_a_section_or_a_mapping_comes_from_the_environment_as_json(spool, monkeypatch):
+    write(spool, "[limits]\ncandidates = 10\n[catalog.estimators]\nA = 'a.A'\n")
+    monkeypatch.setenv("FOLDQ_LIMITS", '{"n_jobs": 3}')
+    monkeypatch.setenv("FOLDQ_LIMITS__FITS", "7")
+    monkeypatch.setenv("foldq_catalog__estimators", '{"B": "b.B"}')
+    monkeypatch.setenv("FOLDQ_SHORTCUTS__MEMORY", "1GiB")
+    monkeypatch.setenv("FOLDQ_FAILPOINT", "x")  # no setting
+    settings = Settings.load(spool)
+    limits = settings.limits
+    assert (limits.n_jobs, limits.candidates, limits.fits) == (3, 10, 7)
+    assert settings.catalog.estimators == {"A": "a.A", "B": "b.B"}
+    assert settings.shortcuts.memory == 1 << 30
+    monkeypatch.setenv("FOLDQ_LIMITS", "n_jobs=3")
+    with pytest.raises(InvalidSettings, match=r"FOLDQ_LIMITS: .*JSON"):
+        Settings.load(spool)
+    monkeypatch.setenv("FOLDQ_LIMITS", '{"njobs": 3}')
+    with pytest.raises(InvalidSettings, match=r"FOLDQ_LIMITS.*Did you mean n_jobs"):
+        Settings.load(spool)
+
+
 def test_the_spool_comes_from_the_environment(spool, monkeypatch):
     write(spool, "engines = 3")
     monkeypatch.setenv("FOLDQ_SPOOL", str(spool))

@@ -169,7 +169,7 @@ class TestWhenToLook:
         spool.submit(place, GOOD, "job.json")
         intake.ready(0.0)
         assert not intake.is_due(0.01)
-        assert intake.is_due(0.05)
+        assert intake.is_due(0.03)
 
 
 class TestAdmission:

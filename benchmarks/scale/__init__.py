@@ -1,0 +1,1 @@
+"""What large records cost whoever asks them: `python -m benchmarks.scale`."""
