@@ -102,6 +102,7 @@ class LocalCluster:
         self._child: subprocess.Popen[bytes] | None = None  # the same, for the one who started it
         self._cluster_id = ""
         self._last_heard = 0.0
+        self._busy_until = 0.0
         #: The processes that run, and what they are.
         self.roles: dict[int, str] = {}
         #: When an engine that has not joined yet was forked (monotonic seconds).
@@ -148,8 +149,8 @@ class LocalCluster:
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the fork server said anything."""
-        return time.monotonic() - self._last_heard
+        """Seconds since the fork server said anything, or was done with what keeps it busy."""
+        return time.monotonic() - max(self._last_heard, self._busy_until)
 
     # --- start and end -------------------------------------------------------------------------
 
@@ -394,6 +395,7 @@ class LocalCluster:
             return None
         connection.settimeout(None)
         self._connection, self._last_heard = connection, time.monotonic()
+        self._busy_until = 0.0
         threading.Thread(
             target=self._listen, args=(connection, lines), name="cluster", daemon=True
         ).start()
@@ -415,10 +417,12 @@ class LocalCluster:
             case "started":
                 self.roles[event["pid"]] = event["role"]
                 if event["role"] == "engine":
+                    self._busy_until = 0.0  # all is imported
                     self._n_asked -= 1
                     self.starting[event["pid"]] = time.monotonic()
             case "busy":
-                self._last_heard += event["seconds"]
+                # Not over with its next word: between two imports it answers, if it is asked.
+                self._busy_until = time.monotonic() + event["seconds"]
             case "ended":
                 self.roles.pop(event["pid"], None)
                 self.tell(Ended(event["pid"], event["role"], _how(event)))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 from cluster import ROOT, STARTED_WITHIN
+from freezegun import freeze_time
 
+from schemas.settings import Settings
+from service.localcluster import LocalCluster
 from workers import forkserver
 from workers.controller import KEPT, EagerHeartMonitor, ForgetfulHub
 
@@ -279,3 +283,16 @@ server = subprocess.Popen([sys.argv[1], "-m", "workers.forkserver", sys.argv[2],
 print(server.pid, flush=True)
 time.sleep(600)
 """
+
+
+def test_what_is_imported_for_long_is_no_silence(tmp_path):
+    ours, theirs = socket.socketpair()
+    cluster = LocalCluster(tmp_path, Settings(spool=tmp_path))
+    lines = iter([b'{"event": "busy", "seconds": 120}', b'{"event": "pong"}'])
+    with ours, theirs, freeze_time("2026-01-01") as clock:
+        cluster._listen(ours, lines)
+        clock.tick(100)  # one import, on a machine that does much else
+        assert cluster.silent_for <= 0
+        cluster._listen(ours, [b'{"event": "started", "pid": 1, "role": "engine"}'])
+        clock.tick(10)
+        assert cluster.silent_for == pytest.approx(10)
