@@ -30,7 +30,15 @@ ONLY = {
         "conclusion.",
     ),
     "requests": (
-        ("control.", "spool.", "store.admit.", "store.note.", "store.retry.", "store.record.")
+        (
+            "control.",
+            "spool.",
+            "store.admit.",
+            "store.change.",
+            "store.note.",
+            "store.retry.",
+            "store.record.",
+        )
     ),
     "interrupted": ("daemon.interrupt.", "control.", "store.record."),
     "own engines": ("cluster.", "daemon.", "lock.", "store.engine_joined.", "store.recover."),

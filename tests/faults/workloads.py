@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.settings import Settings
+from schemas.steering import JobChanges, TagChanges
 from service import control, spool
 from service.layout import make_directories
 from service.store import Store
@@ -75,6 +76,8 @@ class Phase:
         Made as the commands make them.
     once_running : bool
         The requests are made when the job's folds are running, not before the scheduler starts.
+    steers : bool
+        Also sets something of job 1 and of a tag, and holds the queue and lets it go on.
     unreadable_request : bool
         Also leaves a file in `control/` that is no request.
     """
@@ -82,6 +85,7 @@ class Phase:
     files: Mapping[str, bytes] = field(default_factory=dict)
     requests: tuple[tuple[control.Action, int], ...] = ()
     once_running: bool = False
+    steers: bool = False
     unreadable_request: bool = False
 
 
@@ -132,6 +136,11 @@ class Workload:
     def ask(phase: Phase, directory: Path) -> None:
         for action, job_id in phase.requests:
             control.request(directory, action, job_id)
+        if phase.steers:
+            control.request_set(directory, 1, JobChanges.read({"priority": 3, "tags": ["lab"]}))
+            control.request_limit(directory, "lab", TagChanges.read({"max_engines": 1}))
+            control.request_hold(directory, held=True)
+            control.request_hold(directory, held=False)
 
     def dropped(self, n_phases: int | None = None) -> Counter[tuple[str, str]]:
         """Name and SHA-256 of every file that was dropped up to a phase, and how often."""
@@ -167,6 +176,7 @@ FILES_AND_REQUESTS = Workload(
                 "not.json": b"{",
             },
             (("pause", 1), ("cancel", 2)),
+            steers=True,
             unreadable_request=True,
         ),
         Phase({"bad.json": b"worse: [", "late.json": as_file(TINY)}, (("resume", 1), ("retry", 2))),

@@ -196,6 +196,26 @@ def test_a_paused_job_waits_and_goes_on(service, foldq, tmp_path):
     assert service.wait(job["id"])["n_done"] == 150
 
 
+def test_what_is_set_holds_for_the_search_that_runs(service, foldq, tmp_path):
+    marks = {"times": 1, "directory": str(tmp_path)}
+    service.drop(troublesome("sleep", params=marks), "steered.json")
+    job = service.wait("steered", state="running")
+    assert foldq("set", str(job["id"]), "priority=5", "tags=lab").returncode == 0
+    assert foldq("set", "tag:lab", "max_jobs=1").returncode == 0
+    service.drop({**QUICK, "tags": ["lab"]}, "second-of-its-tag.json")
+    service.drop(QUICK, "another.json")
+    service.wait("another")
+    assert service.job(service.wait("second-of-its-tag", state="queued")["id"])["n_done"] == 0
+    assert foldq("pause", "--all").returncode == 0
+    assert foldq("set", "tag:lab", "max_jobs=none").returncode == 0
+    service.drop({**QUICK, "name": "held"}, "held.json")
+    held = service.wait("held", state="queued")
+    assert foldq("resume", "--all").returncode == 0
+    service.wait(held["id"])
+    service.wait("second-of-its-tag")
+    foldq("cancel", str(job["id"]))
+
+
 def test_partial_results_can_be_asked_for_while_a_job_runs(service, foldq, tmp_path):
     marks = {"times": 1, "directory": str(tmp_path)}
     service.drop(troublesome("sleep", params=marks), "partial.json")

@@ -435,6 +435,63 @@ class TestSteering:
                 assert (result.exit_code, result.stderr.strip()) == (0, told)
                 assert result.stdout == ""
 
+    def test_what_is_set_is_told_when_it_is_on_record(self, searches, spool):
+        def carry_out(request: control.SetRequest | control.LimitRequest) -> None:
+            db = Fabricated(spool)
+            if isinstance(request, control.SetRequest):
+                db.update(request.job_id, **request.changes.given)
+            else:
+                limit = {"max_jobs": None, "max_engines": None, **request.changes.given}
+                db.db["tag_limit"].insert({"tag": request.tag, "set_at": at(1), **limit})
+            db.db.close()
+
+        with scheduler(spool, carry_out):
+            assert foldq("set", 2, "priority=7").stderr == "Job 2: priority 7.\n"
+            assert "Tag gpu: max_jobs 1" in foldq("set", "tag:gpu", "max_jobs=1").stderr
+            told = document(foldq("set", 2, "max_engines=none", "--json"))["set"]
+            assert told == [{"max_engines": None, "asked": False, "id": 2}]
+
+    def test_the_whole_queue(self, searches, spool):
+        def carry_out(request: control.HoldRequest) -> None:
+            db = Fabricated(spool)
+            if request.held:
+                db.db["hold"].insert({"id": 1, "since": at(5)})
+            else:
+                db.db["hold"].delete_where()
+            db.db.close()
+
+        with scheduler(spool, carry_out):
+            assert "nothing else starts" in foldq("pause", "--all").stderr
+            assert "paused already" in foldq("pause", "--all").stderr
+            assert "The queue goes on." in foldq("resume", "--all").stderr
+            assert "not paused" in foldq("resume", "--all").stderr
+
+    @pytest.mark.parametrize(
+        ("words", "code", "told"),
+        [
+            (("2", "priorty=1"), 2, "priority"),
+            (("2", "priority=high"), 2, "a whole number"),
+            (("2", "max_engines=0"), 2, "1"),
+            (("priority=1",), 2, "Which job or tag?"),
+            (("2",), 2, "Nothing is to be set"),
+            (("2", "tag:gpu", "max_engines=1"), 2, "one after the other"),
+            (("two", "priority=1"), 2, "'two'"),
+            (("1", "priority=1"), 2, "completed"),
+            (("99", "priority=1"), 4, "no job 99"),
+            (("2", "priority=1"), 5, "foldq serve"),
+        ],
+    )
+    def test_what_cannot_be_set(self, searches, spool, words, code, told):
+        result = foldq("set", *words)
+        assert result.exit_code == code
+        assert told in result.stderr
+
+    @pytest.mark.parametrize("words", [("pause",), ("resume", "2", "--all")])
+    def test_jobs_or_the_whole_queue(self, searches, words):
+        result = foldq(*words)
+        assert result.exit_code == 2
+        assert "--all" in result.stderr
+
     def test_nothing_to_do(self, searches, spool):
         with hold(spool):
             assert "not paused" in foldq("resume", 2).stderr
