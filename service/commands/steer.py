@@ -158,6 +158,7 @@ def _hold(settings: "Settings", *, held: bool, as_json: bool) -> None:
     """Ask for the whole queue to be held, or to go on, and wait until the records show it."""
     from service import control
     from service.jsontext import document
+    from service.lock import holder
     from service.records import open_records
     from service.steering import held_since
 
@@ -165,8 +166,13 @@ def _hold(settings: "Settings", *, held: bool, as_json: bool) -> None:
         since = held_since(records)
     if held == (since is not None):
         tell("The queue is paused already." if held else "The queue is not paused.")
+    elif holder(settings.spool) is None:
+        control.request_hold(settings.spool, held=held)
+        tell(
+            "No scheduler is running: the next one "
+            + ("will start nothing." if held else "will let the queue go on.")
+        )
     else:
-        not_served(settings, "pause the queue" if held else "resume the queue")
         control.request_hold(settings.spool, held=held)
         deadline = time.monotonic() + PATIENCE
         while held != (since is not None) and time.monotonic() < deadline:

@@ -466,6 +466,12 @@ class TestSteering:
             assert "The queue goes on." in foldq("resume", "--all").stderr
             assert "not paused" in foldq("resume", "--all").stderr
 
+    def test_the_whole_queue_without_a_scheduler(self, searches, spool):
+        (spool / "control").mkdir()
+        assert "the next one will start nothing" in foldq("pause", "--all").stderr
+        (request,) = control.Desk(spool).take()
+        assert request.held
+
     @pytest.mark.parametrize(
         ("words", "code", "told"),
         [
