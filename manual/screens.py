@@ -117,6 +117,7 @@ def svg(screens: list[tuple[str, str]], title: str) -> str:
     for i, (command, shown) in enumerate(screens):
         console.print(*([""] if i else []), Text(f"$ {command}", style="bold"), sep="\n")
         console.print(Text.from_ansi(shown))
+    console.print()  # room below the last line
     drawn = console.export_svg(title=title, theme=_THEME, code_format=_FORMAT, unique_id="foldq")
     return "\n".join(line.strip() for line in drawn.splitlines() if line.strip()) + "\n"
 

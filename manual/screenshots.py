@@ -5,6 +5,7 @@ commands really send to one of 80 columns; the report and the dashboard are open
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,9 +88,8 @@ def searches(directory: Path) -> Iterator[Path]:
         for name in SEARCHES:
             screens.run(f"foldq submit --wait {name}.yaml", directory)
         shutil.copy(directory / "examples/data/passengers.csv", directory / "spool/data")
-        for name in ("digits-svc", "passengers"):
-            screens.run(f"foldq submit examples/{name}.yaml", directory)
-        sent = screens.run("foldq watch", directory, until=lambda sent: b" 30/" in sent)
+        screens.run("cp examples/*.yaml spool/incoming/", directory)
+        sent = screens.run("foldq watch", directory, until=_midway)
         save("watch.svg", screens.svg([("foldq watch", screens.frame(sent))], "foldq").encode())
         screens.run("foldq watch", directory)
         yield directory
@@ -99,6 +99,14 @@ def searches(directory: Path) -> Iterator[Path]:
             serve.wait(60)
         except subprocess.TimeoutExpired:
             serve.kill()
+
+
+def _midway(sent: bytes) -> bool:
+    """Whether both searches that run have folds on record."""
+    return all(
+        any(int(done) >= 20 for done in re.findall(rb" (\d+)/" + total, sent))
+        for total in (b"100", b"90")
+    )
 
 
 def pictures(directory: Path, known: set[str]) -> None:

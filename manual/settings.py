@@ -50,7 +50,7 @@ def _table(fields: dict[str, Any], section: str = "") -> str:
             (
                 f"`{name}`",
                 field.get("description", "") + ("" if section else flags.get(name, "")),
-                type_text(field, {}),
+                type_text(field, {}).removesuffix(" or `null`"),
                 _default(field),
                 limits_text(field),
                 "<br>".join(code(_toml(value)) for value in field.get("examples", ())),

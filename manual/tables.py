@@ -1,6 +1,7 @@
 """The reference of the records, from the tables that the migrations make."""
 
 import re
+from collections.abc import Iterable
 
 from manual import ddl
 from manual.markdown import MADE, code, table
@@ -170,7 +171,7 @@ def _all(owners: "list[ddl.Table] | list[ddl.View]", title: str) -> list[str]:
         if owner.rules:
             parts += [
                 "Rules for a row:",
-                _list(rule.removeprefix("CHECK ") for rule in owner.rules),
+                _list(map(_rule, owner.rules)),
             ]
         if owner.indexes:
             parts += ["Indexes:", _list(map(_index, owner.indexes))]
@@ -207,6 +208,11 @@ def _rules(definition: str) -> str:
     return "; ".join(told)
 
 
+def _rule(sql: str) -> str:
+    """Say a rule for whole rows: a check without what only SQL needs."""
+    return code(check[1].strip() if (check := _CHECK.search(sql)) else sql)
+
+
 def _index(sql: str) -> str:
     unique = " (unique)" if "UNIQUE" in sql else ""
     name, _, on = sql.partition(" ON ")
@@ -217,8 +223,8 @@ def _name(sql: str) -> str:
     return sql.split()[2]
 
 
-def _list(items: object) -> str:
-    return "\n".join(f"- {item if item.startswith('`') else code(item)}" for item in items)  # type: ignore[attr-defined]
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
 
 
 def _folded(title: str, sql: str) -> str:
