@@ -9,13 +9,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def build(site: Path) -> int:
-    """Run MkDocs; 0 when every page and every link is fine."""
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)],
+    """Run MkDocs; 0 when every page and every link is fine, else it says what is not.
+
+    Its `--quiet` would keep warnings from ending the build, so what it says is taken here.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},  # what another tool will be one day
+        stderr=subprocess.PIPE,
+        text=True,
         check=False,
-    ).returncode
+    )
+    if done.returncode != 0:
+        sys.stderr.write(done.stderr)
+    return done.returncode
 
 
 if __name__ == "__main__":
