@@ -6,14 +6,14 @@ from typing import Any
 import typer
 
 from manual.markdown import MADE, code, table
-from service.cli import SECTIONS, app
+from service.cli import SECTIONS, app, name_of
 
 
 def page() -> str:
     """Write the page."""
     group = typer.main.get_command(app)
     context = typer.Context(group, info_name="foldq")
-    names = {section: [f.__name__ for f in functions] for section, functions in SECTIONS.items()}
+    names = {section: [name_of(f) for f in functions] for section, functions in SECTIONS.items()}
     parts = [
         "# Commands",
         MADE,

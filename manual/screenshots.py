@@ -52,9 +52,9 @@ TERMINALS = {
 
 def main() -> int:
     """Make the pictures; 0 when all that can be made are there."""
-    from service.cli import SECTIONS
+    from service.cli import SECTIONS, name_of
 
-    known = {function.__name__ for functions in SECTIONS.values() for function in functions}
+    known = {name_of(function) for functions in SECTIONS.values() for function in functions}
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for name in [name for name in os.environ if name.startswith("FOLDQ_")]:
         del os.environ[name]  # the user's own settings are for the user's own spool

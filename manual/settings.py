@@ -17,8 +17,11 @@ def page() -> str:
     plain, sections = {}, {}
     for name, field in schema["properties"].items():
         (first, *_) = branches(field)
+        each = first.get("additionalProperties")
         if "$ref" in first:
             sections[name] = definitions[first["$ref"].rpartition("/")[2]]
+        elif isinstance(each, dict) and "$ref" in each:  # a section for each name
+            sections[f"{name}.NAME"] = definitions[each["$ref"].rpartition("/")[2]]
         else:
             plain[name] = field
     parts = [
@@ -35,7 +38,7 @@ def page() -> str:
     for name, section in sections.items():
         told = section["description"].removeprefix(f"`[{name}]`: ")
         parts += [
-            f"## `[{name}]` {{#{name}}}",
+            f"## `[{name}]` {{#{name.lower()}}}",
             told[:1].upper() + told[1:],
             _table(section["properties"], name),
         ]
