@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-bench
 
-.PHONY: help setup demo test torture bench lint clean
+.PHONY: help setup demo test torture bench docs screenshots lint clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,14 @@ $(BENCH_READY): $(READY)
 
 bench: $(BENCH_READY)  ## foldq and its peers timed, for docs/performance.md: ARGS="--quick"
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# The reference is made from the code; a broken link ends the build.
+docs: $(READY)  ## the pages as a site that needs no network: build/site/index.html
+	@$(BIN)/python -m manual
+	@echo "Open build/site/index.html"
+
+screenshots: $(READY)  ## new pictures of commands and pages, in docs/img
+	@$(BIN)/python -m manual.screenshots
 
 lint: $(READY)  ## ruff and mypy
 	@$(BIN)/ruff check .

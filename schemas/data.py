@@ -84,20 +84,29 @@ class FileData(Part):
         examples=[["age", "fare"]],
     )
     groups: Column | None = Field(
-        default=None, description="Column (or array) of group labels for group splitters."
+        default=None,
+        description="Column (or array) of group labels for group splitters.",
+        examples=["family"],
     )
     weights: Column | None = Field(
-        default=None, description="Column (or array) of sample weights for fitting."
+        default=None,
+        description="Column (or array) of sample weights for fitting.",
+        examples=["weight"],
     )
     x: Column | None = Field(
-        default=None, description="Array of features in an .npz file; default X."
+        default=None,
+        description="Array of features in an .npz file; default X.",
+        examples=["images"],
     )
     y: Column | None = Field(
-        default=None, description="Array of targets in an .npz file; default y."
+        default=None,
+        description="Array of targets in an .npz file; default y.",
+        examples=["labels"],
     )
     y_file: Annotated[str, Field(strict=True, min_length=1, max_length=1000)] | None = Field(
         default=None,
         description="Second .npz file with the targets, when `file` is a sparse SciPy matrix.",
+        examples=["labels.npz"],
     )
 
     @model_validator(mode="after")

@@ -101,7 +101,9 @@ class Retry(Part):
     """When a fold is tried again."""
 
     attempts: Annotated[int, Field(strict=True, ge=1, le=100)] = Field(
-        default=3, description="Most times that a fold is tried when it raises an error of `on`."
+        default=3,
+        description="Most times that a fold is tried when it raises an error of `on`.",
+        examples=[5],
     )
     on: Annotated[tuple[str, ...], _as_names("kinds of errors")] = Field(
         default=(),
@@ -116,6 +118,7 @@ class Retry(Part):
     engine_losses: Annotated[int, Field(strict=True, ge=1, le=100)] = Field(
         default=3,
         description="A fold that was alone on this many engines when they died is given up.",
+        examples=[2],
     )
 
 
@@ -132,13 +135,19 @@ class JobSpec(Part):
         str,
         BeforeValidator(_as_name),
         WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 100}),
-    ] = Field(description="Name of the job; default: the file's name without its suffix.")
+    ] = Field(
+        description="Name of the job; default: the file's name without its suffix.",
+        examples=["digits-svc"],
+    )
     data: DataSpec = Field(description="Where the data come from.", examples=[{"loader": "digits"}])
     estimator: ObjectSpec = Field(
         description="The model to search over, by scikit-learn's names.",
         examples=["SVC", {"$type": "SVC", "kernel": "rbf"}],
     )
-    search: SearchSpec = Field(description="Which candidates are tried, and in which order.")
+    search: SearchSpec = Field(
+        description="Which candidates are tried, and in which order.",
+        examples=[{"strategy": "grid", "space": {"C": [0.1, 1, 10]}}],
+    )
     cv: Annotated[
         int | ObjectSpec,
         BeforeValidator(_as_cv),
@@ -164,12 +173,21 @@ class JobSpec(Part):
         description="Which candidate is fitted on all the data at the end: true (the best), "
         "false (none), the metric to choose by, or one_se: the first candidate whose mean score "
         "lies within one standard error of the best.",
+        examples=[False, "accuracy", "one_se", {"one_se": "f1_macro"}],
     )
-    priority: Priority = Field(default=0, description="Jobs of higher priority are done first.")
+    priority: Priority = Field(
+        default=0, description="Jobs of higher priority are done first.", examples=[10]
+    )
     timeout: Annotated[Duration, AfterValidator(_not_zero)] | None = Field(
-        default=None, description="Time limit for one fold, such as 10m; none by default."
+        default=None,
+        description="Time limit for one fold, such as 10m; none by default.",
+        examples=["10m", "1h30m"],
     )
-    retry: Retry = Field(default=Retry(), description="When a fold is tried again.")
+    retry: Retry = Field(
+        default=Retry(),
+        description="When a fold is tried again.",
+        examples=[{"attempts": 3, "on": ["OSError", "MemoryError"], "backoff": "2s"}],
+    )
     error_score: Annotated[
         Literal["raise"] | float,
         BeforeValidator(as_error_score),
@@ -179,18 +197,23 @@ class JobSpec(Part):
         default=math.nan,
         description="Score of a fold whose fit fails: nan, a number, or raise (the job fails).",
         json_schema_extra={"default": "nan"},  # JSON has no NaN
+        examples=[0, "raise"],
     )
     return_train_score: Annotated[bool, Field(strict=True)] = Field(
-        default=False, description="Whether to score on the training parts too."
+        default=False,
+        description="Whether to score on the training parts too.",
+        examples=[True],
     )
     reuse: Annotated[bool, Field(strict=True)] = Field(
-        default=True, description="Take folds that an earlier job computed already."
+        default=True,
+        description="Take folds that an earlier job computed already.",
+        examples=[False],
     )
     max_engines: Most | None = Field(
-        default=None, description="Most engines that work for this job at once."
+        default=None, description="Most engines that work for this job at once.", examples=[8]
     )
     threads: Annotated[int, Field(strict=True, ge=1, le=1024)] = Field(
-        default=1, description="BLAS and OpenMP threads for each fold."
+        default=1, description="BLAS and OpenMP threads for each fold.", examples=[4]
     )
     tags: Tags = Field(
         default=[], description="Words to find the job by.", examples=[["course", "lab-3"]]

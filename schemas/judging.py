@@ -37,7 +37,7 @@ class OneStandardError(Part):
     """Choose the first candidate whose mean score is within one standard error of the best."""
 
     one_se: Annotated[str, Field(strict=True, min_length=1)] = Field(
-        description="The metric to choose by."
+        description="The metric to choose by.", examples=["f1_macro"]
     )
 
 

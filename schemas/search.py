@@ -102,6 +102,7 @@ class SearchSpec(Part):
         default="grid",
         description="grid and random try every candidate on every split; the halving ones give "
         "all candidates few resources first and go on with the best.",
+        examples=["random"],
     )
     space: Annotated[
         Space | list[Space],
@@ -112,37 +113,48 @@ class SearchSpec(Part):
         examples=[{"svc__C": {"$logspace": [-2, 3, 6]}, "svc__gamma": [0.01, "scale"]}],
     )
     n_iter: Annotated[int, Field(strict=True, ge=1)] | None = Field(
-        default=None, description="random: how many candidates to draw; default 10."
+        default=None,
+        description="random: how many candidates to draw; default 10.",
+        examples=[40],
     )
     seed: Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)] | None = Field(
         default=None,
         description="random and halving: the search's random_state; drawn at admission and "
         "recorded when missing.",
+        examples=[0],
     )
     factor: Annotated[float, Field(strict=True, gt=1, allow_inf_nan=False)] | None = Field(
-        default=None, description="halving: one in `factor` candidates goes on; default 3."
+        default=None,
+        description="halving: one in `factor` candidates goes on; default 3.",
+        examples=[2],
     )
     resource: Annotated[str, Field(strict=True, min_length=1)] | None = Field(
         default=None,
         description="halving: what grows with the iterations, n_samples or a parameter of the "
         "estimator that takes whole numbers; default n_samples.",
+        examples=["n_estimators"],
     )
     min_resources: Annotated[int | str | None, _whole_or("exhaust", "smallest")] = Field(
         default=None,
         description="halving: resources of the first iteration; default exhaust "
         "(halving_random: smallest).",
+        examples=[100],
     )
     max_resources: Annotated[int | str | None, _whole_or("auto")] = Field(
-        default=None, description="halving: most resources for one candidate; default auto."
+        default=None,
+        description="halving: most resources for one candidate; default auto.",
+        examples=[2000],
     )
     aggressive_elimination: Annotated[bool, Field(strict=True)] | None = Field(
         default=None,
         description="halving: repeat the first iteration until `factor` candidates are left for "
         "the last; default false.",
+        examples=[True],
     )
     n_candidates: Annotated[int | str | None, _whole_or("exhaust")] = Field(
         default=None,
         description="halving_random: candidates of the first iteration; default exhaust.",
+        examples=[27],
     )
 
     @model_validator(mode="before")

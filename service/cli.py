@@ -54,7 +54,7 @@ class Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write one list for each section."""
         for section, functions in SECTIONS.items():
-            names = [_name_of(function) for function in functions]
+            names = [name_of(function) for function in functions]
             with formatter.section(section):
                 formatter.write_dl(
                     [(name, self.commands[name].get_short_help_str(90)) for name in names]
@@ -77,7 +77,7 @@ app = typer.Typer(
 )
 
 
-def _name_of(function: Callable[..., None]) -> str:
+def name_of(function: Callable[..., None]) -> str:
     """Give the command's name: the function's, which may not hide a builtin's."""
     return function.__name__.rstrip("_")
 
@@ -117,7 +117,7 @@ def everywhere(
 app.callback(help=_help_of(everywhere))(everywhere)
 for _functions in SECTIONS.values():
     for _function in _functions:
-        app.command(_name_of(_function), help=_help_of(_function))(_function)
+        app.command(name_of(_function), help=_help_of(_function))(_function)
 
 
 #: New objects after which Python looks for garbage, and how often it looks at the older ones.
