@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from schemas import __version__
-from service.commands import look, run, setting, steer, upkeep
+from service.commands import look_back, look_job, look_now, other, run, setting, steer, upkeep
 from service.commands.explained import explained
 from service.commands.options import Spool
 
@@ -25,12 +25,12 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         run.validate,
     ),
     "Look": (
-        look.status,
-        look.watch,
-        look.show,
-        look.results,
-        look.history,
-        look.engines,
+        look_now.status,
+        look_now.watch,
+        look_job.show,
+        look_job.results,
+        look_back.history,
+        look_now.engines,
     ),
     "Steer": (
         steer.cancel,
@@ -44,7 +44,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.backup,
         upkeep.prune,
     ),
-    "Other": (look.schema,),
+    "Other": (other.schema,),
 }
 
 

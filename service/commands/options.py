@@ -1,11 +1,15 @@
 """Options that several commands share, and the settings that follow from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from schemas.settings import Settings
 
 Spool = Annotated[
@@ -27,3 +31,12 @@ def settings_of(ctx: typer.Context, spool: Path | None, **flags: Any) -> "Settin
 
     before: Path | None = ctx.obj
     return Settings.load(spool if spool is not None else before, **flags)
+
+
+@contextmanager
+def records_of(settings: "Settings") -> "Iterator[sqlite3.Connection]":
+    """Open the records of a spool."""
+    from service.records import open_records
+
+    with open_records(settings.database_path) as records:
+        yield records
