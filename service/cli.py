@@ -29,6 +29,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         look_now.watch,
         look_job.show,
         look_job.results,
+        look_job.export,
         look_back.history,
         look_now.engines,
     ),

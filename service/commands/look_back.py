@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from service.commands.options import AsJson, Spool, records_of, settings_of
-from service.commands.terminal import ExitCode, present, print_json, screen, stop, tell
+from service.commands.terminal import (
+    ExitCode,
+    foldq,
+    present,
+    print_json,
+    quoted,
+    screen,
+    stop,
+    tell,
+)
 
 #: Jobs that `foldq history` shows on the screen unless told otherwise: thousands fit nobody's.
 LISTED_JOBS = 50
@@ -47,7 +56,7 @@ def history(
     """
     from schemas.lifecycle import JobState
     from schemas.problems import nearest
-    from service.commands.screens import history_table
+    from service.commands.screen_history import history_table
     from service.history import Query, count_jobs, find_jobs, parse_moment, parse_sort
     from service.history import as_json as job_json
     from service.jsontext import document
@@ -94,7 +103,8 @@ def history(
     if jobs:
         present(history_table(jobs, now, wide=screen().width >= 110))
         if n_found > len(jobs):
-            tell(f"[dim]{len(jobs)} of {n_found:,} jobs; all: foldq history -n {n_found}[/]")
+            every = quoted(foldq(f"history -n {n_found}"))
+            tell(f"[dim]{len(jobs)} of {n_found:,} jobs; all: {every}[/]")
     else:
         plain = Query(sort=query.sort, descending=query.descending, limit=query.limit)
         narrowed = query != plain

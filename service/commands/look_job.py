@@ -1,4 +1,4 @@
-"""The commands that look at one job: show, results."""
+"""The commands that look at one job: show, results, export."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,7 +78,7 @@ def results(
       foldq results 7 --json -n 1 | jq '.rows[0].params'
     """
     from service import exports
-    from service.commands.screens import results_screen
+    from service.commands.screen_results import results_screen
     from service.records import find_job
     from service.results import cv_results, read_folds
 
@@ -129,3 +129,40 @@ def _only(table: "CVResults", rows: list[int]) -> "CVResults":
         name: [column[row] for row in rows] if isinstance(column, list) else column[rows]
         for name, column in table.items()
     }
+
+
+def export(
+    ctx: typer.Context,
+    job_id: JobId,
+    spool: Spool = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
+    ] = None,
+) -> None:
+    """Print a script of plain scikit-learn that repeats a search, with the seeds it was given.
+
+    For example:
+      foldq export 7
+      foldq export 7 -o digits.py && python digits.py
+    """
+    from service.records import draws_unseeded, find_job
+    from service.script import NotListed, script
+
+    settings = settings_of(ctx, spool)
+    with records_of(settings) as records:
+        job = find_job(records, job_id)
+        repeatable = not draws_unseeded(records, job)
+    try:
+        text = script(
+            job,
+            data_directory=settings.all_data_roots[0].absolute(),
+            names=settings.catalog.estimators,
+            repeatable=repeatable,
+        )
+    except NotListed as error:
+        stop(ExitCode.USAGE, f"Job {job_id} cannot be written as a script: {error}.")
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        tell(f"Wrote {quoted(output)}; to run it: python {quoted(output)}")

@@ -1,6 +1,5 @@
 """The commands that look at what goes on: status, watch, engines."""
 
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.commands.options import AsJson, Spool, records_of, settings_of
-from service.commands.terminal import ExitCode, present, print_json, quoted, screen, tell
+from service.commands.terminal import ExitCode, foldq, present, print_json, quoted, screen, tell
 
 if TYPE_CHECKING:
     from service.layout import Refusal
@@ -51,12 +50,13 @@ def status(
     """
     from schemas.lifecycle import FINAL_JOB_STATES, JobState
     from service import lives
-    from service.commands.screens import scheduler_line, status_screen
-    from service.history import Query, find_jobs, progress
+    from service.commands.screen_status import now_screen, scheduler_line, status_screen
+    from service.history import Progress, Query, find_jobs, progress
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.layout import refusals
     from service.lock import holder
+    from service.pace import pace
     from service.records import NoRecords
 
     settings = settings_of(ctx, spool)
@@ -64,22 +64,29 @@ def status(
     now = datetime.now(UTC)
     refused_lately = refusals(settings.spool, now.timestamp() - REFUSALS_SHOWN)
     unfinished = tuple(state for state in JobState if state not in FINAL_JOB_STATES)
-    try:
-        with records_of(settings) as records:
-            jobs = find_jobs(records, Query(states=unfinished), now)
-            limit = None if everything else RECENT_JOBS
-            ended = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=limit)
-            jobs = sorted(jobs + find_jobs(records, ended, now), key=lambda job: job.id)
-            (n_jobs,) = records.execute("SELECT count(*) FROM job").fetchone()
-            n_live = lives.n_live(records) if held else 0
-            busy = {load.engine_id for load in lives.loads(records)} if held else set()
-            lines = [] if as_json else [progress(records, job, now) for job in jobs]
-            documents = [job_json(records, job, now) for job in jobs] if as_json else []
-            if held is None:  # then no time is left, it stands still
-                lines = [replace(line, time_left=None) for line in lines]
-                documents = [{**job, "time_left": None} for job in documents]
-    except NoRecords:
-        lines, documents, n_jobs, n_live, busy = [], [], 0, 0, set()
+    lines: list[Progress] = []
+    documents: list[dict[str, Any]] = []
+    engines: list[lives.LiveEngine] = []
+    loads: dict[int, list[lives.Load]] = {}
+    n_jobs = 0
+    with suppress(NoRecords), records_of(settings) as records:
+        jobs = find_jobs(records, Query(states=unfinished), now)
+        limit = None if everything else RECENT_JOBS
+        ended = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=limit)
+        jobs = sorted(jobs + find_jobs(records, ended, now), key=lambda job: job.id)
+        (n_jobs,) = records.execute("SELECT count(*) FROM job").fetchone()
+        if held is not None:
+            engines, loads = lives.live_engines(records), lives.loads_by_engine(records)
+        lately = pace(records, now)
+        if as_json:
+            documents = [job_json(records, job, now, lately) for job in jobs]
+        else:
+            lines = [progress(records, job, now, lately) for job in jobs]
+    if held is None:  # then no time is left, it stands still
+        lines = [replace(line, time_left=None, rate=None) for line in lines]
+        still = {"time_left": None, "folds_per_second": None}
+        documents = [{**job, **still} for job in documents]
+    n_busy = sum(engine.id in loads for engine in engines)
 
     if as_json:
         scheduler: dict[str, Any] = {
@@ -89,19 +96,19 @@ def status(
         }
         if held is not None:
             scheduler |= asdict(held)
-        scheduler |= {"n_engines": n_live, "n_busy": len(busy)}
+        scheduler |= {"n_engines": len(engines), "n_busy": n_busy}
         refused = [{"file": str(r.file), "problems": r.problems} for r in refused_lately]
         print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs, refused=refused))
         return
-    head = scheduler_line(held, str(settings.spool), n_live, len(busy))
-    n_more = n_jobs - len(lines)
-    present(status_screen(lines, head, n_more, bars=screen().is_terminal))
+    head = scheduler_line(held, str(settings.spool), len(engines), n_busy)
+    at_work = now_screen(lines, engines, loads, now, bars=screen().is_terminal) if lines else None
+    present(status_screen(at_work, head, n_jobs - len(lines)))
     for refusal in refused_lately[-REFUSALS_TOLD:]:
         tell_refusal(refusal)
     if (n_older := len(refused_lately) - REFUSALS_TOLD) > 0:
         tell(f"  [dim]and {n_older} more in {quoted(settings.spool / 'rejected')}[/]")
     if held is None:
-        tell("[dim]To start a scheduler: foldq serve[/]")
+        tell(f"[dim]To start a scheduler: {quoted(foldq('serve'))}[/]")
 
 
 def watch(
@@ -144,7 +151,7 @@ def watch(
     for refusal in refused:
         tell_refusal(refusal)
     if not jobs and not refused:
-        tell("Nothing is running or waiting. Past jobs: foldq history")
+        tell(f"Nothing is running or waiting. Past jobs: {quoted(foldq('history'))}")
     if any(job.state in ("failed", "cancelled") for job in jobs):
         raise typer.Exit(int(ExitCode.JOB_FAILED))
     if refused:
@@ -164,32 +171,39 @@ def engines(
       foldq engines --json | jq '.engines[] | select(.left_at == null)'
     """
     from service import lives
-    from service.commands.screens import engines_table
+    from service.commands.screen_status import engines_table
     from service.jsontext import document
+    from service.lock import holder
     from service.records import NoRecords
 
     settings = settings_of(ctx, spool)
     now = datetime.now(UTC)
     found: list[lives.Engine] = []
-    at_engine: dict[int, list[lives.Load]] = defaultdict(list)
+    loads: dict[int, list[lives.Load]] = {}
+    is_served = holder(settings.spool) is not None
     with suppress(NoRecords), records_of(settings) as records:
         found = lives.engines(records)
-        for load in lives.loads(records):
-            at_engine[load.engine_id].append(load)
+        loads = lives.loads_by_engine(records)
+    live = [engine for engine in found if engine.is_live]
     if not everything:
-        live = [engine for engine in found if engine.is_live]
         found = live + [engine for engine in found if not engine.is_live][:RECENT_ENGINES]
     if as_json:
+        state = "live" if is_served else "unknown"
         listed = [
             {
                 **asdict(engine),
-                "state": "live" if engine.is_live else "left",
-                "running": [asdict(load) for load in at_engine[engine.id]],
+                "state": state if engine.is_live else "left",
+                "running": [asdict(load) for load in loads.get(engine.id, ())],
             }
             for engine in found
         ]
         print_json(document(engines=listed))
     elif found:
-        present(engines_table(found, at_engine, now))
+        present(engines_table(found, loads, now, is_served=is_served))
+        if live and not is_served:
+            tell(
+                f"[yellow]No scheduler is running, so nobody knows whether {len(live)} of them"
+                f" still live.[/] The next one finds out: {quoted(foldq('serve'))}"
+            )
     else:
         tell("No engine has joined yet.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.commands import terminal
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -30,7 +32,8 @@ def settings_of(ctx: typer.Context, spool: Path | None, **flags: Any) -> "Settin
     from schemas.settings import Settings
 
     before: Path | None = ctx.obj
-    return Settings.load(spool if spool is not None else before, **flags)
+    terminal.named_spool = spool if spool is not None else before
+    return Settings.load(terminal.named_spool, **flags)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.commands.options import AsJson, Spool, settings_of
-from service.commands.terminal import ExitCode, present, print_json, quoted, stop, tell
+from service.commands.terminal import ExitCode, foldq, present, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -173,7 +173,8 @@ def submit(
     for submission in submissions:
         _tell_submission(settings, submission)
     if not is_served and any(s.job is None or not s.job.state.is_final for s in submissions):
-        tell(f"No scheduler is running on {quoted(settings.spool)}. To start one: foldq serve")
+        serve_it = quoted(foldq("serve"))
+        tell(f"No scheduler is running on {quoted(settings.spool)}. To start one: {serve_it}")
     if wait:
         jobs = [_follow(settings, submission) for submission in submissions]
         for job in jobs if not as_json else ():
@@ -290,7 +291,7 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
             )
         raise
     except KeyboardInterrupt:
-        go_on = f"foldq serve --spool {quoted(settings.spool)}"
+        go_on = quoted(foldq("serve"))
         tell(f"\nStopping. What is recorded stays; to go on: {go_on}")
         raise typer.Exit(130) from None
     return job
@@ -311,4 +312,4 @@ def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
         present(best_lines(job, settings.spool / "results" / str(job.id)))
     else:
         tell(f"Job {job.id} {job.state}: {quoted(job.reason or 'no reason recorded')}")
-        tell(f"To see more: foldq show {job.id}")
+        tell(f"To see more: {quoted(foldq(f'show {job.id}'))}")

@@ -12,7 +12,7 @@ import typer
 
 from schemas.lifecycle import JobState
 from service.commands.options import AsJson, Spool, settings_of
-from service.commands.terminal import ExitCode, print_json, stop, tell
+from service.commands.terminal import ExitCode, foldq, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -76,7 +76,7 @@ RESUME = Steering(
         if job.state == JobState.PAUSED or job.state.is_final
         else f"Job {job.id} is not paused: it is {job.state}."
     ),
-    impossible=lambda job: _ended(job, f"To put back what failed: foldq retry {job.id}"),
+    impossible=lambda job: _ended(job, f"To put back what failed: {foldq(f'retry {job.id}')}"),
     is_done=lambda _before, now: now.state != JobState.PAUSED,
 )
 RETRY = Steering(
@@ -87,7 +87,7 @@ RETRY = Steering(
         else None
     ),
     impossible=lambda job: (
-        (f"Job {job.id} is paused.", f"To let it go on: foldq resume {job.id}")
+        (f"Job {job.id} is paused.", f"To let it go on: {foldq(f'resume {job.id}')}")
         if job.state == JobState.PAUSED
         else None
     ),
@@ -132,7 +132,7 @@ def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_j
     for job_id in waiting:
         tell(
             f"Asked to {steering.action} job {job_id}; the scheduler has not done it yet."
-            f" To see when: foldq show {job_id}"
+            f" To see when: {quoted(foldq(f'show {job_id}'))}"
         )
     if as_json:
         told = [
@@ -150,7 +150,7 @@ def not_served(settings: "Settings", what: str) -> None:
         stop(
             ExitCode.NO_SCHEDULER,
             f"No scheduler is running on {settings.spool}, so nobody could {what}.",
-            "To start one: foldq serve",
+            f"To start one: {foldq('serve')}",
         )
 
 
