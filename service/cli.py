@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         look_job.results,
         look_job.export,
         look_back.history,
+        look_back.compare,
         look_now.engines,
     ),
     "Steer": (

@@ -1,4 +1,4 @@
-"""The commands that look back over many jobs: history."""
+"""The commands that look back over several jobs: history, compare."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.options import AsJson, Spool, records_of, settings_of
+from service.commands.options import AsJson, JobIds, Spool, records_of, settings_of
 from service.commands.terminal import (
     ExitCode,
     foldq,
@@ -109,3 +109,46 @@ def history(
         plain = Query(sort=query.sort, descending=query.descending, limit=query.limit)
         narrowed = query != plain
         tell("No job fits." if narrowed else "There are no jobs yet.")
+
+
+def compare(
+    ctx: typer.Context,
+    job_ids: JobIds,
+    spool: Spool = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Compare by this metric; default: the first job's, if all have it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what differs between searches, and their scores side by side on shared splits.
+
+    Each further job is compared with the first one: where they have the same data and the same
+    splits, split by split.
+
+    For example:
+      foldq compare 3 7
+      foldq compare 3 7 8 --metric roc_auc --json
+    """
+    from service.commands.screen_compare import compare_screen
+    from service.compare import NoSuchMetric
+    from service.compare import as_json as comparison_json
+    from service.compare import compare as compare_jobs
+    from service.jsontext import document
+    from service.records import find_job
+
+    wanted = list(dict.fromkeys(job_ids))
+    if len(wanted) < 2:
+        stop(ExitCode.USAGE, "To compare, it takes two jobs at least.", "Give their numbers.")
+    settings = settings_of(ctx, spool)
+    with records_of(settings) as records:
+        jobs = [find_job(records, job_id) for job_id in wanted]
+        try:
+            comparison = compare_jobs(records, jobs, cache=settings.spool / "cache", metric=metric)
+        except NoSuchMetric:
+            known = "; ".join(f"job {job.id}: {', '.join(job.metrics)}" for job in jobs)
+            stop(ExitCode.USAGE, f"Not all of the jobs have the metric {metric!r}.", known)
+    if as_json:
+        print_json(document(**comparison_json(comparison)))
+    else:
+        present(compare_screen(comparison))

@@ -19,6 +19,7 @@ Spool = Annotated[
     typer.Option("--spool", metavar="DIR", help="The spool; else FOLDQ_SPOOL, else ./spool."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+JobIds = Annotated[list[int], typer.Argument(metavar="ID…", help="Numbers of jobs.")]
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's number.")]
 
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from schemas.lifecycle import JobState
-from service.commands.options import AsJson, Spool, settings_of
+from service.commands.options import AsJson, JobIds, Spool, settings_of
 from service.commands.terminal import ExitCode, foldq, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
     from service.records import Job
 
-JobIds = Annotated[list[int], typer.Argument(metavar="ID…", help="Numbers of jobs.")]
-SomeJobIds = Annotated[list[int] | None, typer.Argument(metavar="[ID…]", help="Numbers of jobs.")]
+SomeJobIds = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="[ID…]", help="Numbers of jobs.", autocompletion=completing.jobs),
+]
 WholeQueue = Annotated[bool, typer.Option("--all", help="The whole queue.")]
 
 #: How long a command waits to see its request carried out (seconds).
