@@ -119,7 +119,7 @@ def _standing(
 
 #: The scores of a job's finished folds; NaN is null.
 _SCORES = (
-    "SELECT candidate_id, split, state, CASE WHEN state = 'failed' THEN :error_score"
+    "SELECT candidate_id, split, state, finished_at, CASE WHEN state = 'failed' THEN :error_score"
     " ELSE json_extract(test_scores, :path) END AS score"
     " FROM task WHERE job_id = :job AND kind = 'fold' AND state IN ('done', 'failed')"
 )
@@ -163,3 +163,23 @@ def best_so_far(records: sqlite3.Connection, job: Job) -> float | None:
         return job.best_score
     first = standings(records, job, 1)
     return first[0].mean if first and not math.isnan(first[0].mean) else None
+
+
+def best_over_time(records: sqlite3.Connection, job: Job) -> list[float]:
+    """Give the best mean so far after each candidate that was finished, first things first.
+
+    Empty for a search of more than `MAX_FOLDS` finished folds.
+    """
+    if job.n_done + job.n_failed > MAX_FOLDS or '"' in job.chosen_metric or not job.n_splits:
+        return []
+    scores: dict[int, list[float]] = {}
+    best: list[float] = []
+    for candidate_id, score in records.execute(
+        f"SELECT candidate_id, score FROM ({_SCORES}) ORDER BY finished_at, candidate_id",
+        _asked(job),
+    ):
+        found = scores.setdefault(candidate_id, [])
+        found.append(math.nan if score is None else score)
+        if len(found) == job.n_splits and not math.isnan(mean := sum(found) / len(found)):
+            best.append(max(mean, best[-1]) if best else mean)
+    return best

@@ -300,6 +300,7 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
 def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
+    from service.commands.screen_life import reason_lines
     from service.commands.screen_show import best_lines
     from service.history import as_json as job_json
     from service.jsontext import document
@@ -311,5 +312,8 @@ def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
     elif job.state == "completed":
         present(best_lines(job, settings.spool / "results" / str(job.id)))
     else:
-        tell(f"Job {job.id} {job.state}: {quoted(job.reason or 'no reason recorded')}")
+        head, *errors = reason_lines(job.reason or "no reason recorded")
+        tell(f"Job {job.id} {job.state}: {quoted(head)}")
+        for error in errors:
+            tell(f"  {quoted(error)}")
         tell(f"To see more: {quoted(foldq(f'show {job.id}'))}")

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.screens import cut_text, plain_table, state_text
+from service.commands.screens import cut_text, mean_and_error, plain_table, state_text
 from service.commands.terminal import counted, params, score, short_count, value_text
 from service.compare import Against, Best, Comparison, Paired
 from service.differing import ABSENT
@@ -57,13 +57,6 @@ def _jobs(comparison: Comparison) -> Table:
             Text("" if best is None else params(best.params)),
         )
     return table
-
-
-def mean_and_error(mean: float, error: float) -> str:
-    """Write a mean with its standard error: 0.9733 ± 0.0051."""
-    if math.isnan(mean):
-        return "–"
-    return score(mean) if math.isnan(error) else f"{score(mean)} ± {score(error)}"
 
 
 def _differences(comparison: Comparison) -> Table:

@@ -1,6 +1,5 @@
 """The screen of `foldq results`: the best rows of `cv_results_`."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.commands.screens import plain_table
-from service.commands.terminal import foldq, params, score, value_text
+from service.commands.screens import mean_and_error, plain_table
+from service.commands.terminal import foldq, params, value_text
 from service.records import Job
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[s
             cells += [str(results["iter"][row]), str(results["n_resources"][row])]
         for metric in metrics:
             mean, std = results[f"mean_test_{metric}"][row], results[f"std_test_{metric}"][row]
-            cells.append(_mean_and_std(float(mean), float(std)))
+            cells.append(mean_and_error(float(mean), float(std)))
         if "n_splits_done" in results:
             cells.append(str(results["n_splits_done"][row]))
         values: dict[str, Any] = results["params"][row]
@@ -83,12 +82,6 @@ def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Gr
         more = f"{n} of {n_candidates} candidates; all: {foldq(f'results {job.id} --csv')}"
         parts.append(Text(more, style="dim"))
     return Group(*parts)
-
-
-def _mean_and_std(mean: float, std: float) -> str:
-    if math.isnan(mean):
-        return "–"
-    return score(mean) if math.isnan(std) else f"{score(mean)} ± {score(std)}"
 
 
 def shown_parameters(candidates: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.lifecycle import JobState
+from service.commands.terminal import score
 
 STATE_STYLES = {
     JobState.QUEUED: "dim",
@@ -119,3 +120,10 @@ def share_bar(share: float, width: int) -> str:
     eighths = max(1, round(8 * width * min(max(share, 0.0), 1.0)))
     whole, part = divmod(eighths, 8)
     return "█" * whole + (" ▏▎▍▌▋▊▉"[part] if part else "")
+
+
+def mean_and_error(mean: float, error: float) -> str:
+    """Write a mean with its standard error: 0.9733 ± 0.0051."""
+    if math.isnan(mean):
+        return "–"
+    return score(mean) if math.isnan(error) else f"{score(mean)} ± {score(error)}"
