@@ -72,7 +72,6 @@ app = typer.Typer(
     name="foldq",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -131,7 +130,7 @@ _COLLECTION = (50_000, 20, 100)
 def main() -> None:
     """Run the command line."""
     gc.set_threshold(*_COLLECTION)
-    app()
+    app(prog_name="foldq")  # by which completion knows it, however it was started
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.commands import completing
 from service.commands.options import AsJson, JobIds, Spool, records_of, settings_of
 from service.commands.terminal import (
     ExitCode,
@@ -26,11 +27,20 @@ def history(
     ctx: typer.Context,
     spool: Spool = None,
     state: Annotated[
-        list[str] | None, typer.Option("--state", help="In this state; can be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--state", help="In this state; can be repeated.", autocompletion=completing.states
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Pattern of the name: 'digits-*'.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Pattern of the name: 'digits-*'.", autocompletion=completing.names),
+    ] = None,
     tag: Annotated[
-        list[str] | None, typer.Option("--tag", help="With this tag; repeated: with all.")
+        list[str] | None,
+        typer.Option(
+            "--tag", help="With this tag; repeated: with all.", autocompletion=completing.tags
+        ),
     ] = None,
     estimator: Annotated[str | None, typer.Option(help="Part or pattern: SVC.")] = None,
     data: Annotated[str | None, typer.Option(help="Part or pattern of the data's name.")] = None,
@@ -39,7 +49,11 @@ def history(
     min_score: Annotated[float | None, typer.Option(help="Best score at least.")] = None,
     max_score: Annotated[float | None, typer.Option(help="Best score at most.")] = None,
     sort: Annotated[
-        str, typer.Option(help="id, name, score, submitted or duration; -score: largest first.")
+        str,
+        typer.Option(
+            help="id, name, score, submitted or duration; -score: largest first.",
+            autocompletion=completing.sort_keys,
+        ),
     ] = "-id",
     limit: Annotated[
         int | None,
@@ -101,7 +115,9 @@ def history(
         print_json(document(jobs=documents))
         return
     if jobs:
-        present(history_table(jobs, now, wide=screen().width >= 110))
+        console = screen()
+        wide = console.width >= 110
+        present(history_table(jobs, now, wide=wide, bars=console.is_terminal))
         if n_found > len(jobs):
             every = quoted(foldq(f"history -n {n_found}"))
             tell(f"[dim]{len(jobs)} of {n_found:,} jobs; all: {every}[/]")

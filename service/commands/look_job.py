@@ -87,7 +87,9 @@ def results(
     if as_parquet and output is None:
         stop(ExitCode.USAGE, "Parquet is not for the screen.", "Give a file: -o results.parquet")
     if output is not None and not (as_csv or as_json or as_parquet):
-        by_suffix = {".csv": "csv", ".json": "json", ".parquet": "parquet"}.get(output.suffix)
+        by_suffix = {".csv": "csv", ".json": "json", ".parquet": "parquet"}.get(
+            output.suffix.lower()
+        )
         as_csv, as_json, as_parquet = (by_suffix == kind for kind in ("csv", "json", "parquet"))
         if by_suffix is None:
             stop(
@@ -115,7 +117,7 @@ def results(
             for text in texts:
                 typer.echo(text, nl=False)
         else:
-            with output.open("w") as file:
+            with output.open("w", encoding="utf-8") as file:
                 file.writelines(texts)
     if output is not None:
         tell(f"Wrote {len(table['params'])} candidates to {quoted(output)}")

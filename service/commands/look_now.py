@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.commands import completing
 from service.commands.options import AsJson, Spool, records_of, settings_of
 from service.commands.terminal import ExitCode, foldq, present, print_json, quoted, screen, tell
 
@@ -113,7 +114,10 @@ def status(
 
 def watch(
     ctx: typer.Context,
-    job_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Only this job.")] = None,
+    job_id: Annotated[
+        int | None,
+        typer.Argument(metavar="[ID]", help="Only this job.", autocompletion=completing.jobs),
+    ] = None,
     spool: Spool = None,
 ) -> None:
     """Follow a job, or all of them, until they have ended.

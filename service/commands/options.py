@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.commands import terminal
+from service.commands import completing, terminal
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,8 +19,13 @@ Spool = Annotated[
     typer.Option("--spool", metavar="DIR", help="The spool; else FOLDQ_SPOOL, else ./spool."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-JobIds = Annotated[list[int], typer.Argument(metavar="ID…", help="Numbers of jobs.")]
-JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's number.")]
+JobIds = Annotated[
+    list[int],
+    typer.Argument(metavar="ID…", help="Numbers of jobs.", autocompletion=completing.jobs),
+]
+JobId = Annotated[
+    int, typer.Argument(metavar="ID", help="The job's number.", autocompletion=completing.jobs)
+]
 
 
 def settings_of(ctx: typer.Context, spool: Path | None, **flags: Any) -> "Settings":

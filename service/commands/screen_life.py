@@ -78,8 +78,8 @@ def _line(event: Event, seconds: float | None, longest: float) -> Text:
     if seconds is not None:
         line.append(f" {duration(seconds):>8}  ")
         line.append(share_bar(seconds / longest, BAR), STATE_STYLES[state])
-    elif said:
-        said = reason_lines(said)[0]
+    elif state is JobState.FAILED:
+        said = ""  # the reason stands above all
     return line.append(f"  {said}" if said else "", "dim")
 
 

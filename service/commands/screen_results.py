@@ -67,6 +67,8 @@ def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Gr
         title.append(f" · {job.n_failed} of {job.n_tasks} fits failed", "red")
     if not n_candidates:
         return Group(title, "", "No candidates yet.")
+    if job.n_splits and job.n_splits > 1:
+        title.append(f" · mean ± standard deviation over {job.n_splits} splits", "dim")
     metric = job.chosen_metric
     metrics = [metric, *(other for other in job.metrics if other != metric)]
     parts: list[RenderableType] = [

@@ -1,5 +1,6 @@
 """The screen of `foldq show`: one job's life, from its file to its best model."""
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -165,7 +166,7 @@ def _candidates(records: sqlite3.Connection, job: Job) -> RenderableType:
             failed = f", {one.n_failed} failed" if one.n_failed else ""
             cells.append(f"{one.n_finished}/{job.n_splits}{failed}")
         table.add_row(*cells, Text(params(one.params)))
-    trend = best_over_time(records, job)
+    trend = [] if halving else best_over_time(records, job)  # iterations are not comparable
     parts: list[RenderableType] = [table]
     if job.n_candidates > len(best):
         more = f"{len(best)} of {job.n_candidates:,}; more: {foldq(f'results {job.id}')}"
@@ -189,7 +190,7 @@ def _failures(failures: Sequence[lives.Failure]) -> Group:
         head.append(f"  ({what + '; ' if what else ''}first: {failure.example})", style="dim")
         parts.append(head)
         if failure.error:
-            lines = failure.error.strip().splitlines()
+            lines = _traceback(failure.error)
             if len(lines) > MAX_TRACEBACK_LINES:
                 hidden = len(lines) - MAX_TRACEBACK_LINES
                 lines = [f"… {hidden} lines: --json has all …", *lines[-MAX_TRACEBACK_LINES:]]
@@ -200,6 +201,12 @@ def _failures(failures: Sequence[lives.Failure]) -> Group:
             Text(f"{others} more with {len(failures) - MAX_FAILURES} other errors: --json")
         )
     return Group(*parts)
+
+
+def _traceback(text: str) -> list[str]:
+    """Give the lines of a traceback without marks below them and the places of packages."""
+    lines = re.sub(r'File "[^"\n]*/site-packages/', 'File "', text.strip()).splitlines()
+    return [line for line in lines if line.strip(" ^~")]
 
 
 def _lost(lost: Sequence[lives.LostEngine], again: Sequence[int], now: datetime) -> Group:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from schemas.lifecycle import JobState
+from service.commands import completing
 from service.commands.options import AsJson, JobIds, Spool, settings_of
 from service.commands.terminal import ExitCode, foldq, print_json, quoted, stop, tell
 
