@@ -107,16 +107,20 @@ def _scores(best: Best | None) -> Sequence[float]:
 
 
 def signed(value: float) -> str:
-    """Write a difference with its sign.
+    """Write a difference with its sign, and four digits after the point where those tell it.
 
     Examples
     --------
-    >>> signed(0.0125), signed(-0.5), signed(0.0)
-    ('+0.0125', '-0.5000', '0.0000')
+    >>> signed(0.0125), signed(-0.5), signed(0.00056), signed(0.0)
+    ('+0.0125', '-0.5000', '+0.0006', '0.0000')
     """
     if math.isnan(value):
         return "–"
-    return f"+{score(value)}" if value > 0 else score(value)
+    return f"+{_small(value)}" if value > 0 else _small(value)
+
+
+def _small(value: float) -> str:
+    return f"{value:.4f}" if 0.0001 <= abs(value) < 0.001 else score(value)
 
 
 def _verdict(first: Job, against: Against, metric: str) -> Group:
@@ -127,7 +131,7 @@ def _verdict(first: Job, against: Against, metric: str) -> Group:
         return Group(title)
     title.append(f"{signed(against.difference)}")
     if not math.isnan(against.sem):
-        title.append(f" ± {score(against.sem)}")
+        title.append(f" ± {_small(against.sem)}")
     title.append(f" {metric}")
     lines.append(title)
     if against.paired is None:
@@ -144,7 +148,7 @@ def _verdict(first: Job, against: Against, metric: str) -> Group:
         lines.append(
             Text(
                 f"Of {counted(common.n, 'candidate')} that both have tried, {common.n_better:,}"
-                f" do better in job {against.job_id} and {common.n_worse:,} worse; mean"
+                f" did better in job {against.job_id}, {common.n_worse:,} worse; mean"
                 f" difference {signed(common.mean)}."
             )
         )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -39,7 +40,8 @@ def time_line(events: Sequence[Event], now: datetime) -> RenderableType:
     """Give the life of a job; each state with a bar as long as it lasted."""
     moves = [i for i, event in enumerate(events) if state_of(event) is not None]
     lasted: dict[int, float] = {}
-    for i, following in zip(moves, [*moves[1:], None], strict=True):
+    for i, following in pairwise([*moves, None]):
+        assert i is not None
         state = state_of(events[i])
         if following is None and state is not None and state.is_final:
             continue
@@ -91,10 +93,9 @@ def reason_lines(reason: str) -> list[str]:
     >>> reason_lines("All the 3 fits failed. The first with: A (2 × A; 1 × B)")
     ['All the 3 fits failed. The first with: A', '2 × A', '1 × B']
     """
-    found = re.fullmatch(r"(.*?)(?: \(|: )(\d+ × .*?)\)?", reason, re.DOTALL)
+    found = re.fullmatch(r"(.*?) \((\d+ × .*)\)", reason, re.DOTALL)
+    found = found or re.fullmatch(r"(.*?): (\d+ × .*)", reason, re.DOTALL)
     if found is None:
         return [reason]
     head, errors = found.groups()
-    if reason.endswith("))") and not errors.endswith(")"):
-        errors += ")"
     return [head, *re.split(r"; (?=\d+ × )", errors)]
