@@ -115,7 +115,8 @@ def _preface(job: Job, spec: JobSpec, *, repeatable: bool) -> Iterator[str]:
     )
     yield f"# foldq job {job.id}, {printable(job.name)}, as a script."
     if made:
-        yield f"# It was computed with {made}; the same versions give the same numbers."
+        yield f"# It was computed with {made};"
+        yield "# the same versions give the same numbers."
     if job.data_fingerprint and isinstance(spec.data, FileData):
         yield f"# The data had the fingerprint {job.data_fingerprint[:12]} then."
     if not repeatable:
