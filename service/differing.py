@@ -66,7 +66,13 @@ def _is_unknown(difference: Difference) -> bool:
 
 
 def _unlike(one: Any, other: Any) -> bool:
+    if _is_nothing(one) and _is_nothing(other):
+        return False
     return type(one) is not type(other) or bool(one != other)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value is ABSENT
 
 
 def _spelled(spec: dict[str, Any]) -> dict[str, Any]:

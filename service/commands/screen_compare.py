@@ -61,9 +61,9 @@ def _jobs(comparison: Comparison) -> Table:
 
 def _differences(comparison: Comparison) -> Table:
     table = plain_table(padding=2)
-    table.add_column("", style="dim")
+    table.add_column("", style="dim", overflow="fold")
     for job in comparison.jobs:
-        table.add_column(f"Job {job.id}")
+        table.add_column(f"Job {job.id}", overflow="fold")
     for difference in comparison.differences:
         table.add_row(Text(difference.path), *map(_value, difference.values))
     return table

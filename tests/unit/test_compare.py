@@ -150,6 +150,7 @@ def test_only_what_means_another_thing_differs(records):
                 "steps": [["scale", {"$type": "StandardScaler"}], ["svc", {"$type": "SVC"}]],
             },
             "cv": {"$type": "KFold"},
+            "timeout": None,
             "priority": 3,
         },
     ]
