@@ -190,12 +190,15 @@ def failures(records: sqlite3.Connection, job_id: int) -> list[Failure]:
 
 
 def lost_engines(records: sqlite3.Connection, job_id: int) -> list[LostEngine]:
-    """Name the engines that were lost under a job, and how many of its tasks each had."""
+    """Name the engines that were lost under a job, and how many of its tasks each had.
+
+    CROSS JOIN has SQLite begin with the few attempts that ended oddly, not with all tasks of the job.
+    """
     rows = select(
         records,
         "SELECT engine.id AS engine_id, engine.number, engine.host, engine.pid, engine.left_at,"
         " engine.left_because AS because, count(DISTINCT attempt.task_id) AS n_tasks"
-        " FROM attempt JOIN task ON task.id = attempt.task_id"
+        " FROM attempt CROSS JOIN task ON task.id = attempt.task_id"
         " JOIN engine ON engine.id = attempt.engine_id"
         f" WHERE task.job_id = ? AND attempt.outcome = 'engine_lost' AND attempt.{_NOTABLE}"
         " GROUP BY engine.id ORDER BY engine.left_at, engine.id",
