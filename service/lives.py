@@ -192,7 +192,7 @@ def failures(records: sqlite3.Connection, job_id: int) -> list[Failure]:
 def lost_engines(records: sqlite3.Connection, job_id: int) -> list[LostEngine]:
     """Name the engines that were lost under a job, and how many of its tasks each had.
 
-    CROSS JOIN has SQLite begin with the few attempts that ended oddly, not with all tasks of the job.
+    CROSS JOIN has SQLite begin with the few attempts that ended oddly, not with all of its tasks.
     """
     rows = select(
         records,

@@ -200,7 +200,7 @@ class TestLooking:
         result = foldq("show", 2)
         assert "engine 1 (process 4000 on node-1)" in result.stdout
         assert "resubmitted: 1 task" in result.stdout
-        assert "job admitted" in foldq("show", 1).stdout
+        assert "● queued" in foldq("show", 1).stdout
         assert "engine_lost" in foldq("show", 2, "--attempts").stdout
 
     def test_show_says_what_was_not_computed(self, searches):
