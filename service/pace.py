@@ -17,7 +17,7 @@ from schemas.lifecycle import JobState
 from service.records import Job, parse_time, select
 
 #: Attempts sent last, over all jobs, that are looked at.
-RECENT_ATTEMPTS = 2000
+RECENT_ATTEMPTS = 400
 #: Batches that ended longer ago say nothing about the present (seconds).
 RECENT_SECONDS = 120.0
 #: Folds each second are counted over this long, or since the first batch if that is shorter.
