@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from schemas import __version__
-from service.commands import look, run, setting, steer, upkeep
+from service.commands import look_back, look_job, look_now, other, run, setting, steer, upkeep
 from service.commands.explained import explained
 from service.commands.options import Spool
 
@@ -25,12 +25,14 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         run.validate,
     ),
     "Look": (
-        look.status,
-        look.watch,
-        look.show,
-        look.results,
-        look.history,
-        look.engines,
+        look_now.status,
+        look_now.watch,
+        look_job.show,
+        look_job.results,
+        look_job.export,
+        look_back.history,
+        look_back.compare,
+        look_now.engines,
     ),
     "Steer": (
         steer.cancel,
@@ -44,7 +46,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         upkeep.backup,
         upkeep.prune,
     ),
-    "Other": (look.schema,),
+    "Other": (other.schema,),
 }
 
 
@@ -70,7 +72,6 @@ app = typer.Typer(
     name="foldq",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -129,7 +130,7 @@ _COLLECTION = (50_000, 20, 100)
 def main() -> None:
     """Run the command line."""
     gc.set_threshold(*_COLLECTION)
-    app()
+    app(prog_name="foldq")  # by which completion knows it, however it was started
 
 
 if __name__ == "__main__":

@@ -60,13 +60,16 @@ def _as_list(column: Any) -> list[Any]:
 def top(results: CVResults, n: int, metric: str) -> list[int]:
     """Give the rows of the `n` best candidates by a metric, best first, ties in table order.
 
-    Of successive halving, later iterations stand first: only the last one has the winner.
+    Of successive halving, later iterations stand first: only the last one has the winner. In a
+    partial table those with more finished folds do, because one lucky fold is not a good mean.
     Candidates without a mean (no finished fold, or NaN) come last.
     """
     ranks = results[f"rank_test_{metric}"]
+    nothing = np.zeros(len(ranks), dtype=int)
     unscored = np.isnan(results[f"mean_test_{metric}"])
-    later = -results["iter"] if "iter" in results else np.zeros(len(ranks), dtype=int)
-    order = np.lexsort((np.arange(len(ranks)), ranks, later, unscored))
+    later = -results["iter"] if "iter" in results else nothing
+    fewer = -results["n_splits_done"] if "n_splits_done" in results else nothing
+    order = np.lexsort((np.arange(len(ranks)), ranks, fewer, later, unscored))
     return [int(index) for index in order[:n]]
 
 

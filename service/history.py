@@ -9,14 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.lifecycle import JobState
+from service.pace import Pace, pace
+from service.ranking import best_so_far
 from service.records import JOB_COLUMNS, Job, seconds_between, select
-
-#: Attempts that ended last, over all jobs, from which the present rate is taken.
-RECENT_ATTEMPTS = 400
-#: Attempts that ended longer ago say nothing about the present rate (seconds).
-RECENT_SECONDS = 120.0
-#: Finished folds among which the best so far is looked for.
-MAX_FOLDS_SCANNED = 10_000
 
 
 class SortKey(StrEnum):
@@ -191,64 +186,6 @@ def parse_sort(text: str) -> tuple[SortKey, bool]:
         ) from None
 
 
-def time_left(records: sqlite3.Connection, job: Job, now: datetime) -> float | None:
-    """Estimate the seconds until the planned folds of a running job are finished.
-
-    The folds left over the rate of the last two minutes, or over the job's whole life when none
-    of its folds ended lately. Successive halving plans its next iteration only when one is
-    finished, so the time left is that of the present iteration.
-
-    Returns
-    -------
-    float or None
-        None when the job is not running or nothing of it is finished.
-    """
-    if job.state != JobState.RUNNING:
-        return None
-    left = job.n_tasks - job.n_done - job.n_failed
-    if left <= 0:
-        return 0.0
-    row = records.execute(
-        "SELECT count(*), min(recent.submitted_at) FROM"
-        " (SELECT task_id, submitted_at, finished_at, outcome FROM attempt"
-        "  ORDER BY id DESC LIMIT :recent) AS recent"
-        " JOIN task ON task.id = recent.task_id"
-        " WHERE task.job_id = :job AND recent.outcome IN ('ok', 'error', 'timeout')"
-        " AND julianday(recent.finished_at) >= julianday(:since)",
-        {
-            "recent": RECENT_ATTEMPTS,
-            "job": job.id,
-            "since": (now - timedelta(seconds=RECENT_SECONDS)).isoformat(),
-        },
-    ).fetchone()
-    finished, first = row
-    if not finished:
-        finished, first = job.n_done + job.n_failed, job.started_at
-    spent = seconds_between(first, None, now)
-    if not finished or not spent:
-        return None
-    return float(left * spent / finished)
-
-
-def best_so_far(records: sqlite3.Connection, job: Job) -> float | None:
-    """Give the best mean test score there is: the winner's, or while folds run, the highest yet.
-
-    The mean is over the finished folds of each candidate. None for a running search of more than
-    `MAX_FOLDS_SCANNED` finished folds: it would cost more than it tells.
-    """
-    if job.best_score is not None or not 0 < job.n_done <= MAX_FOLDS_SCANNED:
-        return job.best_score
-    metric = job.chosen_metric
-    if '"' in metric:  # cannot be spelled in a JSON path
-        return None
-    row = records.execute(
-        "SELECT max(mean) FROM (SELECT avg(json_extract(test_scores, ?)) AS mean FROM task"
-        " WHERE job_id = ? AND kind = 'fold' AND state = 'done' GROUP BY candidate_id)",
-        (f'$."{metric}"', job.id),
-    ).fetchone()
-    return None if row[0] is None else float(row[0])
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job is.
@@ -259,20 +196,48 @@ class Progress:
         The best so far.
     time_left : float or None
         Seconds.
+    rate : float or None
+        Folds that ended each second lately.
     """
 
     job: Job
     best_score: float | None
     time_left: float | None
+    rate: float | None = None
 
 
-def progress(records: sqlite3.Connection, job: Job, now: datetime) -> Progress:
-    """Tell how far a job is."""
-    return Progress(job, best_so_far(records, job), time_left(records, job, now))
+def progress(
+    records: sqlite3.Connection, job: Job, now: datetime, lately: Pace | None = None
+) -> Progress:
+    """Tell how far a job is.
+
+    Parameters
+    ----------
+    lately : Pace, optional
+        What `service.pace.pace` saw, when it has been asked already: it is of all jobs.
+    """
+    if lately is None and job.state == JobState.RUNNING:
+        lately = pace(records, now)
+    return Progress(
+        job,
+        best_so_far(records, job),
+        None if lately is None else lately.time_left(records, job),
+        None if lately is None else lately.rate(job),
+    )
 
 
-def as_json(records: sqlite3.Connection, job: Job, now: datetime) -> dict[str, Any]:
+def time_left(records: sqlite3.Connection, job: Job, now: datetime) -> float | None:
+    """Estimate the seconds until the planned folds of a running job are finished."""
+    if job.state != JobState.RUNNING:
+        return None
+    return pace(records, now).time_left(records, job)
+
+
+def as_json(
+    records: sqlite3.Connection, job: Job, now: datetime, lately: Pace | None = None
+) -> dict[str, Any]:
     """Give a job as the commands write it in JSON; times are ISO-8601 UTC, durations seconds."""
+    line = progress(records, job, now, lately)
     return {
         "id": job.id,
         "name": job.name,
@@ -292,13 +257,14 @@ def as_json(records: sqlite3.Connection, job: Job, now: datetime) -> dict[str, A
         "n_reused": job.n_reused,
         "spared_seconds": job.spared_seconds,
         "best_index": job.best_index,
-        "best_score": best_so_far(records, job),
+        "best_score": line.best_score,
         "best_params": job.best_params,
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "seconds": seconds_between(job.started_at, job.finished_at, now),
-        "time_left": time_left(records, job, now),
+        "folds_per_second": line.rate,
+        "time_left": line.time_left,
         "file_name": job.file_name,
         "file_digest": job.file_digest,
         "same_content_as": job.same_content_as,

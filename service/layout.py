@@ -24,13 +24,18 @@ def is_meant(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(_UNFINISHED)
 
 
-def has_waiting(spool: Path) -> bool:
-    """Tell whether any file waits for a scheduler to take it."""
+def waiting_files(spool: Path) -> list[str]:
+    """Name the files that wait for a scheduler to take them, in alphabetical order."""
     try:
         with os.scandir(spool / "incoming") as entries:
-            return any(is_meant(entry.name) for entry in entries)
+            return sorted(entry.name for entry in entries if is_meant(entry.name))
     except FileNotFoundError:
-        return False
+        return []
+
+
+def has_waiting(spool: Path) -> bool:
+    """Tell whether any file waits for a scheduler to take it."""
+    return bool(waiting_files(spool))
 
 
 class SpoolUnusable(RuntimeError):

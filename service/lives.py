@@ -1,7 +1,7 @@
 """What happened to a job, and what engines do: events, tasks, attempts, losses, failures."""
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,15 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveEngine:
+    """An engine that has not left."""
+
+    id: int
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Open attempts of one job on one engine: running there, or waiting to."""
 
@@ -181,12 +190,15 @@ def failures(records: sqlite3.Connection, job_id: int) -> list[Failure]:
 
 
 def lost_engines(records: sqlite3.Connection, job_id: int) -> list[LostEngine]:
-    """Name the engines that were lost under a job, and how many of its tasks each had."""
+    """Name the engines that were lost under a job, and how many of its tasks each had.
+
+    CROSS JOIN has SQLite begin with the few attempts that ended oddly, not with all of its tasks.
+    """
     rows = select(
         records,
         "SELECT engine.id AS engine_id, engine.number, engine.host, engine.pid, engine.left_at,"
         " engine.left_because AS because, count(DISTINCT attempt.task_id) AS n_tasks"
-        " FROM attempt JOIN task ON task.id = attempt.task_id"
+        " FROM attempt CROSS JOIN task ON task.id = attempt.task_id"
         " JOIN engine ON engine.id = attempt.engine_id"
         f" WHERE task.job_id = ? AND attempt.outcome = 'engine_lost' AND attempt.{_NOTABLE}"
         " GROUP BY engine.id ORDER BY engine.left_at, engine.id",
@@ -241,9 +253,10 @@ def engines(records: sqlite3.Connection) -> list[Engine]:
     return [Engine(**row) for row in map(dict, rows)]
 
 
-def n_live(records: sqlite3.Connection) -> int:
-    """Count the engines that live."""
-    return int(records.execute("SELECT count(*) FROM live_engine").fetchone()[0])
+def live_engines(records: sqlite3.Connection) -> list[LiveEngine]:
+    """Give the engines that live."""
+    rows = select(records, "SELECT id, host, pid FROM live_engine ORDER BY id")
+    return [LiveEngine(**row) for row in map(dict, rows)]
 
 
 def loads(records: sqlite3.Connection) -> list[Load]:
@@ -257,6 +270,14 @@ def loads(records: sqlite3.Connection) -> list[Load]:
         " GROUP BY attempt.engine_id, task.job_id, task.kind ORDER BY min(attempt.id)",
     )
     return [Load(**row) for row in map(dict, rows)]
+
+
+def loads_by_engine(records: sqlite3.Connection) -> dict[int, list[Load]]:
+    """Tell what is at each engine now: {engine: its open attempts, by job}."""
+    at_engine: dict[int, list[Load]] = defaultdict(list)
+    for load in loads(records):
+        at_engine[load.engine_id].append(load)
+    return dict(at_engine)
 
 
 def life_as_json(records: sqlite3.Connection, job_id: int, *, all_attempts: bool) -> dict[str, Any]:

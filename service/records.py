@@ -249,6 +249,18 @@ def find_job(records: sqlite3.Connection, job_id: int) -> Job:
     return Job.from_row(row)
 
 
+def draws_unseeded(records: sqlite3.Connection, job: Job) -> bool:
+    """Tell whether a job is known to draw random numbers without a seed.
+
+    Its candidates have no content key then. Those of a job with `reuse: false` have none either
+    way, so of such a job nothing is known.
+    """
+    if not job.spec.get("reuse", True):
+        return False
+    asked = "SELECT 1 FROM candidate WHERE job_id = ? AND content_key IS NULL LIMIT 1"
+    return records.execute(asked, (job.id,)).fetchone() is not None
+
+
 def select(
     records: sqlite3.Connection,
     sql: str,

@@ -259,14 +259,20 @@ def _data_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[
         name, prefix, table, where = spec.data.make, "make_", GENERATORS, "data.make"
     function = table.get(name.removeprefix(prefix))
     if function is None:
-        is_remote = name.startswith("fetch_") or name in ("files", "svmlight_file", "openml")
+        hint = None
+        if name.startswith("fetch_") or name in ("files", "svmlight_file", "openml"):
+            hint = "Data from elsewhere are given as a file: data: {file: …}."
+        elif name.removeprefix("make_") in GENERATORS:
+            hint = f"It is made, not loaded: data: {{make: {name.removeprefix('make_')}, …}}."
+        elif name.removeprefix("load_") in LOADERS:
+            hint = f"It is loaded, not made: data: {{loader: {name.removeprefix('load_')}, …}}."
         yield Problem(
             where,
             f"There is no {shown(name)} to get data from.",
             given=name,
             expected="one of " + ", ".join(table),
-            nearest=nearest(name.removeprefix(prefix), table),
-            hint="Data from elsewhere are given as a file: data: {file: …}." if is_remote else None,
+            nearest=nearest(name.removeprefix(prefix), table) if hint is None else None,
+            hint=hint,
         )
         return
     known = {

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import typer
 
-from service.commands.terminal import ExitCode, stop
+from service.commands.terminal import ExitCode, foldq, stop
 from service.recordfaults import StoppedWaiting
 
 
@@ -25,7 +25,7 @@ def explained() -> Iterator[None]:
     except sqlite3.Error as error:
         stop(ExitCode.USAGE, f"The records cannot be read: {error}.")
     except StoppedWaiting as stopped:
-        stop(ExitCode.FAILED, str(stopped), stopped.next_step)
+        stop(ExitCode.FAILED, str(stopped), _here(stopped.next_step))
     except OSError as error:
         from service.troubles import reason
 
@@ -48,26 +48,34 @@ def _explain(error: Exception) -> None:
 
     match error:
         case NoSuchJob():
-            stop(ExitCode.NO_SUCH_JOB, str(error), "All jobs: foldq history")
+            stop(ExitCode.NO_SUCH_JOB, str(error), f"All jobs: {foldq('history')}")
         case NoRecords():
             stop(
                 ExitCode.NO_SUCH_JOB,
                 f"There are no records at {error.database}: no scheduler has run here yet.",
-                "Is it the right spool (--spool, FOLDQ_SPOOL)? To start a scheduler: foldq serve",
+                "Is it the right spool (--spool, FOLDQ_SPOOL)?"
+                f" To start a scheduler: {foldq('serve')}",
             )
         case InvalidSettings():
             stop(ExitCode.USAGE, "The settings cannot be used.", str(error))
         case InvalidJob():
             stop(ExitCode.INVALID_JOB_FILE, "The scheduler refused the file.", str(error))
         case SpoolHeld():
-            stop(ExitCode.SPOOL_HELD, str(error), "To see what it does: foldq status")
+            stop(ExitCode.SPOOL_HELD, str(error), f"To see what it does: {foldq('status')}")
         case RecordsDamaged():
-            stop(ExitCode.FAILED, str(error), error.next_step)
+            stop(ExitCode.FAILED, str(error), _here(error.next_step))
         case NewerDatabase() | OlderDatabase() | RecordsUnusable() | SpoolUnusable():
-            stop(ExitCode.USAGE, str(error), error.next_step)
+            stop(ExitCode.USAGE, str(error), _here(error.next_step))
         case Unserved():
             stop(
                 ExitCode.NO_SCHEDULER,
                 "No scheduler is running, so nothing will change.",
-                "To start one, which goes on where the records end: foldq serve",
+                f"To start one, which goes on where the records end: {foldq('serve')}",
             )
+
+
+def _here(next_step: str) -> str:
+    """Give a next step with the spool in its commands that the command line named."""
+    for command in ("serve", "doctor"):
+        next_step = next_step.replace(f"foldq {command}", foldq(command))
+    return next_step

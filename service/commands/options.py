@@ -1,11 +1,17 @@
 """Options that several commands share, and the settings that follow from them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.commands import completing, terminal
+
 if TYPE_CHECKING:
+    import sqlite3
+
     from schemas.settings import Settings
 
 Spool = Annotated[
@@ -13,7 +19,13 @@ Spool = Annotated[
     typer.Option("--spool", metavar="DIR", help="The spool; else FOLDQ_SPOOL, else ./spool."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-JobId = Annotated[int, typer.Argument(metavar="ID", help="The job's number.")]
+JobIds = Annotated[
+    list[int],
+    typer.Argument(metavar="ID…", help="Numbers of jobs.", autocompletion=completing.jobs),
+]
+JobId = Annotated[
+    int, typer.Argument(metavar="ID", help="The job's number.", autocompletion=completing.jobs)
+]
 
 
 def settings_of(ctx: typer.Context, spool: Path | None, **flags: Any) -> "Settings":
@@ -26,4 +38,14 @@ def settings_of(ctx: typer.Context, spool: Path | None, **flags: Any) -> "Settin
     from schemas.settings import Settings
 
     before: Path | None = ctx.obj
-    return Settings.load(spool if spool is not None else before, **flags)
+    terminal.named_spool = spool if spool is not None else before
+    return Settings.load(terminal.named_spool, **flags)
+
+
+@contextmanager
+def records_of(settings: "Settings") -> "Iterator[sqlite3.Connection]":
+    """Open the records of a spool."""
+    from service.records import open_records
+
+    with open_records(settings.database_path) as records:
+        yield records

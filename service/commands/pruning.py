@@ -11,6 +11,7 @@ from service.commands.terminal import (
     ExitCode,
     clock,
     counted,
+    foldq,
     present,
     print_json,
     quoted,
@@ -129,7 +130,7 @@ def _have_it_done(settings: "Settings", wanted: "Wanted") -> None:
                 stop(
                     ExitCode.NO_SCHEDULER,
                     "The scheduler stopped before it was done; the next one goes on with it.",
-                    "To start one: foldq serve",
+                    f"To start one: {foldq('serve')}",
                 )
             time.sleep(POLL)
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.commands.options import AsJson, Spool, settings_of
-from service.commands.terminal import ExitCode, present, print_json, quoted, stop, tell
+from service.commands.terminal import ExitCode, foldq, present, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from service.commands.submission import Submission
     from service.commands.validation import Verdict
     from service.records import Job
+
+#: Other jobs in the spool that `foldq run` names; the others are counted.
+OTHERS_TOLD = 5
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Job files.")]
 Engines = Annotated[
@@ -125,12 +128,35 @@ def _run(
     else:
         from service.commands.own_scheduler import OwnScheduler
 
+        _tell_others(settings, submission)
         tell("Starting a scheduler and its engines …")
         with OwnScheduler(settings, beginning) as scheduler:
             job = _follow(settings, submission, scheduler)
             # Before the engines are stopped, which takes a moment.
             _print_outcome(settings, job, as_json=as_json)
     return job
+
+
+def _tell_others(settings: "Settings", submission: "Submission") -> None:
+    """Say what else the scheduler will work on, since it works on all that waits in the spool."""
+    from contextlib import suppress
+    from datetime import UTC, datetime
+
+    from service.commands.watching import MOVING
+    from service.history import Query, find_jobs
+    from service.layout import waiting_files
+    from service.records import NoRecords, open_records
+
+    own = submission.job.id if submission.job is not None else None
+    others: list[str] = []
+    with suppress(NoRecords), open_records(settings.database_path) as records:
+        moving = find_jobs(records, Query(states=MOVING), datetime.now(UTC))
+        others += [f"job {job.id} {job.name} ({job.state})" for job in moving if job.id != own]
+    others += [name for name in waiting_files(settings.spool) if name != submission.file_name]
+    if others:
+        more = f" and {len(others) - OTHERS_TOLD} more" if len(others) > OTHERS_TOLD else ""
+        told = quoted(", ".join(others[:OTHERS_TOLD]))
+        tell(f"[yellow]Note:[/] what waits in the spool runs as well: {told}{more}.")
 
 
 def submit(
@@ -173,7 +199,8 @@ def submit(
     for submission in submissions:
         _tell_submission(settings, submission)
     if not is_served and any(s.job is None or not s.job.state.is_final for s in submissions):
-        tell(f"No scheduler is running on {quoted(settings.spool)}. To start one: foldq serve")
+        serve_it = quoted(foldq("serve"))
+        tell(f"No scheduler is running on {quoted(settings.spool)}. To start one: {serve_it}")
     if wait:
         jobs = [_follow(settings, submission) for submission in submissions]
         for job in jobs if not as_json else ():
@@ -194,13 +221,15 @@ def validate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check job files without running them, and count their fits. Ends with 3 if one is invalid.
+    """Check job files without running them, and count their fits.
+
+    Ends with 3 if one is invalid, with 2 if one is not there.
 
     For example:
       foldq validate examples/*.yaml
       foldq validate --no-data job.yaml --json | jq '.files[0].problems'
     """
-    from service.commands.validation import judge, verdict_screen
+    from service.commands.validation import exit_code, judge, verdict_screen
     from service.jsontext import document
 
     settings = settings_of(ctx, spool)
@@ -212,15 +241,14 @@ def validate(
             present(verdict_screen(verdict))
     if as_json:
         print_json(document(files=[verdict.to_dict() for verdict in verdicts]))
-    if not all(verdict.is_valid for verdict in verdicts):
-        raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
+    raise typer.Exit(int(exit_code(verdicts)))
 
 
 def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[Verdict]":
     """Check the files as `validate --no-data` does; end the command if one is invalid."""
     from service.commands.submission import name_in_spool
     from service.commands.terminal import messages
-    from service.commands.validation import judge, verdict_screen
+    from service.commands.validation import exit_code, judge, verdict_screen
 
     verdicts = [judge(file, settings, name=name_in_spool(file, name), data=False) for file in files]
     invalid = [verdict for verdict in verdicts if not verdict.is_valid]
@@ -228,7 +256,7 @@ def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[
         messages().print(verdict_screen(verdict))
     if invalid:
         tell("Nothing was submitted.")
-        raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
+        raise typer.Exit(int(exit_code(invalid)))
     return verdicts
 
 
@@ -290,7 +318,7 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
             )
         raise
     except KeyboardInterrupt:
-        go_on = f"foldq serve --spool {quoted(settings.spool)}"
+        go_on = quoted(foldq("serve"))
         tell(f"\nStopping. What is recorded stays; to go on: {go_on}")
         raise typer.Exit(130) from None
     return job
@@ -299,6 +327,7 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
 def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
+    from service.commands.screen_life import reason_lines
     from service.commands.screen_show import best_lines
     from service.history import as_json as job_json
     from service.jsontext import document
@@ -310,5 +339,8 @@ def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:
     elif job.state == "completed":
         present(best_lines(job, settings.spool / "results" / str(job.id)))
     else:
-        tell(f"Job {job.id} {job.state}: {quoted(job.reason or 'no reason recorded')}")
-        tell(f"To see more: foldq show {job.id}")
+        head, *errors = reason_lines(job.reason or "no reason recorded")
+        tell(f"Job {job.id} {job.state}: {quoted(head)}")
+        for error in errors:
+            tell(f"  {quoted(error)}")
+        tell(f"To see more: {quoted(foldq(f'show {job.id}'))}")

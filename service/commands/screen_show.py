@@ -1,5 +1,6 @@
 """The screen of `foldq show`: one job's life, from its file to its best model."""
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,14 +11,27 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from schemas.lifecycle import JobState
 from service import lives
-from service.commands.screens import STATE_STYLES, plain_table
-from service.commands.terminal import clock, counted, duration, params, score, value_text
+from service.commands.screen_life import reason_lines, since_last_move, time_line
+from service.commands.screens import STATE_STYLES, mean_and_error, plain_table, spark
+from service.commands.terminal import (
+    clock,
+    counted,
+    duration,
+    foldq,
+    params,
+    score,
+    value_text,
+)
 from service.history import time_left
+from service.ranking import best_over_time, standings
 from service.records import Job, parse_time, seconds_between
 
-#: Events shown before the middle of a long life is left out.
-MAX_EVENTS = 30
+#: Candidates that are ranked.
+MAX_CANDIDATES = 5
+#: Columns of the line of best scores so far.
+SPARK = 40
 #: Kinds of failure shown with their traceback.
 MAX_FAILURES = 5
 #: Lines of a traceback that are shown: its end says what went wrong.
@@ -28,28 +42,37 @@ def show_screen(
     records: sqlite3.Connection, job: Job, now: datetime, *, all_attempts: bool
 ) -> Group:
     """Give the whole of `foldq show ID`."""
-    parts: list[RenderableType] = [_title(job, now), "", _facts(records, job, now)]
+    events = lives.events(records, job.id)
+    parts: list[RenderableType] = [_title(job, events, now), "", _facts(records, job, now)]
+    if job.n_done:
+        parts += _section("Candidates", _candidates(records, job))
     if failures := lives.failures(records, job.id):
         parts += _section("Failures", _failures(failures))
     if lost := lives.lost_engines(records, job.id):
         again = lives.resubmitted(records, job.id)
         parts += _section("Lost engines", _lost(lost, again, now))
-    parts += _section("Life", _events(lives.events(records, job.id), now))
+    parts += _section("Life", time_line(events, now))
     if all_attempts:
         attempts = lives.attempts(records, job.id)
         parts += _section(f"Attempts ({len(attempts)})", _attempts(attempts, now))
     return Group(*parts)
 
 
-def _title(job: Job, now: datetime) -> Text:
+def _title(job: Job, events: Sequence[lives.Event], now: datetime) -> Group:
     text = Text.assemble((f"Job {job.id} · {job.name} · ", "bold"))
     text.append(job.state.value, style=STATE_STYLES[job.state])
-    took = duration(seconds_between(job.started_at, job.finished_at, now))
+    begun = job.started_at
+    if job.state == JobState.PAUSED:
+        begun = since_last_move(events, job.state)
+    took = duration(seconds_between(begun, job.finished_at, now))
     if took:
         text.append(f" {'after' if job.finished_at else 'for'} {took}")
-    if job.reason:
-        text.append(f"\n{job.reason}", style="red" if job.state == "failed" else "")
-    return text
+    if not job.reason:
+        return Group(text)
+    style = "red" if job.state == JobState.FAILED else ""
+    head, *errors = reason_lines(job.reason)
+    bullets = (Padding.indent(Text(error, style=style), 2) for error in errors)
+    return Group(text, Text(head, style=style), *bullets)
 
 
 def _facts(records: sqlite3.Connection, job: Job, now: datetime) -> Table:
@@ -118,6 +141,43 @@ def _spared(job: Job) -> list[str]:
     return said
 
 
+def _candidates(records: sqlite3.Connection, job: Job) -> RenderableType:
+    """Rank the best candidates by mean ± standard error."""
+    best = standings(records, job, MAX_CANDIDATES)
+    if best is None:
+        more = f"{job.n_candidates:,} are too many to rank here: {foldq(f'results {job.id}')}"
+        return Text(more, style="dim")
+    halving, partial = job.strategy.startswith("halving"), not job.state.is_final
+    table = plain_table(padding=2)
+    table.add_column("Row", justify="right", no_wrap=True)
+    if halving:
+        table.add_column("Iter", justify="right", no_wrap=True)
+    metric = job.chosen_metric
+    table.add_column("Score ± SEM" if metric == "score" else f"{metric} ± SEM", no_wrap=True)
+    if partial or any(one.n_failed for one in best):
+        table.add_column("Folds", no_wrap=True)
+    table.add_column("Parameters")
+    for one in best:
+        cells = [str(one.number)]
+        if halving:
+            cells.append(str(one.iteration))
+        cells.append(mean_and_error(one.mean, one.sem))
+        if partial or any(other.n_failed for other in best):
+            failed = f", {one.n_failed} failed" if one.n_failed else ""
+            cells.append(f"{one.n_finished}/{job.n_splits}{failed}")
+        table.add_row(*cells, Text(params(one.params)))
+    trend = [] if halving else best_over_time(records, job)  # iterations are not comparable
+    parts: list[RenderableType] = [table]
+    if job.n_candidates > len(best):
+        more = f"{len(best)} of {job.n_candidates:,}; more: {foldq(f'results {job.id}')}"
+        parts.append(Text(more, style="dim"))
+    if len(trend) > 2 and trend[-1] > trend[0]:
+        line = Text("Best so far  ", style="dim")
+        line.append(f"{score(trend[0])} {spark(trend, SPARK)} {score(trend[-1])}")
+        parts += ["", line]
+    return Group(*parts)
+
+
 def _section(title: str, body: RenderableType) -> list[RenderableType]:
     return ["", Text(title, style="bold"), Padding.indent(body, 2)]
 
@@ -130,7 +190,7 @@ def _failures(failures: Sequence[lives.Failure]) -> Group:
         head.append(f"  ({what + '; ' if what else ''}first: {failure.example})", style="dim")
         parts.append(head)
         if failure.error:
-            lines = failure.error.strip().splitlines()
+            lines = _traceback(failure.error)
             if len(lines) > MAX_TRACEBACK_LINES:
                 hidden = len(lines) - MAX_TRACEBACK_LINES
                 lines = [f"… {hidden} lines: --json has all …", *lines[-MAX_TRACEBACK_LINES:]]
@@ -141,6 +201,12 @@ def _failures(failures: Sequence[lives.Failure]) -> Group:
             Text(f"{others} more with {len(failures) - MAX_FAILURES} other errors: --json")
         )
     return Group(*parts)
+
+
+def _traceback(text: str) -> list[str]:
+    """Give the lines of a traceback without marks below them and the places of packages."""
+    lines = re.sub(r'File "[^"\n]*/site-packages/', 'File "', text.strip()).splitlines()
+    return [line for line in lines if line.strip(" ^~")]
 
 
 def _lost(lost: Sequence[lives.LostEngine], again: Sequence[int], now: datetime) -> Group:
@@ -156,22 +222,6 @@ def _lost(lost: Sequence[lives.LostEngine], again: Sequence[int], now: datetime)
     if again:
         lines.append(f"resubmitted: {len(again)} tasks ({numbers})")
     return Group(*map(Text, lines))
-
-
-def _events(events: Sequence[lives.Event], now: datetime) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    skipped = len(events) - MAX_EVENTS
-    half = MAX_EVENTS // 2
-    for index, event in enumerate(events):
-        if skipped > 0 and half <= index < half + skipped:
-            if index == half:
-                table.add_row("…", f"{skipped} more: --json", "")
-            continue
-        table.add_row(clock(parse_time(event.at), now), Text(event.kind), Text(event.message))
-    return table
 
 
 def _attempts(attempts: Sequence[lives.Attempt], now: datetime) -> Table:

@@ -1,25 +1,17 @@
-"""What people see: jobs, engines, results, as tables that fit the width there is."""
+"""What the screens share: tables without lines, states in their colours, bars and sparklines."""
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from schemas.lifecycle import JobState
-from service.commands.terminal import clock, duration, params, score, value_text
-from service.history import Progress
-from service.lives import Engine, Load
-from service.records import Job, parse_time, seconds_between
-
-if TYPE_CHECKING:
-    from service.lock import Holder
-    from service.results import CVResults
+from service.commands.terminal import score
 
 STATE_STYLES = {
     JobState.QUEUED: "dim",
@@ -51,228 +43,87 @@ def state_text(state: JobState) -> Text:
     return Text(state.value, style=STATE_STYLES[state])
 
 
-def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
-    """Give the jobs and how far they are.
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How much of a job is finished: `━━━━××────`, as wide as its column.
 
-    Parameters
+    Told by its signs alone, so that it is readable without colours: `━` done, `×` failed, `─`
+    still to do.
+
+    Attributes
     ----------
-    bars : bool
-        Draw progress bars; in a pipe they would only be noise.
+    n_done, n_failed, n : int
+        Of `n` folds; `n` is positive.
+    style : str
+        Colour of what is done.
+    width : int
+        Most columns.
     """
-    table = plain_table()
-    table.add_column("ID", justify="right", no_wrap=True)
-    table.add_column("Name", min_width=8, max_width=28)
-    table.add_column("State", no_wrap=True)
-    if bars:
-        table.add_column("Progress", min_width=8, max_width=24)
-    table.add_column("Folds", justify="right", no_wrap=True)
-    if any(line.job.n_failed for line in lines):
-        table.add_column("Failed", justify="right", no_wrap=True)
-    table.add_column("Best", justify="right", no_wrap=True)
-    table.add_column("Left", justify="right", no_wrap=True)
-    for line in lines:
-        job = line.job
-        cells: list[RenderableType] = [str(job.id), cut_text(job.name), state_text(job.state)]
-        if bars:
-            cells.append(_bar(job) if job.n_tasks else "")
-        cells.append(f"{job.n_done + job.n_failed}/{job.n_tasks}" if job.n_tasks else "")
-        if any(other.job.n_failed for other in lines):
-            cells.append(Text(str(job.n_failed), style="red") if job.n_failed else "")
-        cells += [score(line.best_score), duration(line.time_left)]
-        table.add_row(*cells)
-    return table
 
+    n_done: int
+    n_failed: int
+    n: int
+    style: str
+    width: int = 24
 
-def _bar(job: Job) -> ProgressBar:
-    colour = {JobState.FAILED: "red", JobState.CANCELLED: "magenta", JobState.PAUSED: "yellow"}
-    return ProgressBar(
-        total=max(job.n_tasks, 1),
-        completed=job.n_done + job.n_failed,
-        complete_style=colour.get(job.state, "cyan"),
-        finished_style="green" if job.state == JobState.COMPLETED else "cyan",
-    )
-
-
-def scheduler_line(
-    holder: "Holder | None", spool: str, n_engines: int, n_busy: int
-) -> RenderableType:
-    """Say whether a scheduler runs, which, with how many engines, and what troubles it."""
-    if holder is None:
-        return Text.assemble(("● ", "red"), "no scheduler running on ", (spool, "bold"))
-    engines = f"{n_engines} engine{'' if n_engines == 1 else 's'}, {n_busy} busy"
-    line = Text.assemble(
-        ("● ", "yellow" if holder.trouble else "green"),
-        "scheduler running on ",
-        (spool, "bold"),
-        f" · process {holder.pid} on {holder.host} · {engines}",
-    )
-    if holder.trouble:
-        line.append_text(Text.assemble(("\n✗ trouble: ", "bold red"), (holder.trouble, "red")))
-    return line
-
-
-def status_screen(
-    lines: Sequence[Progress], head: RenderableType, n_more: int, *, bars: bool
-) -> Group:
-    """Give the whole of `foldq status`."""
-    parts: list[RenderableType] = [head, ""]
-    if lines:
-        parts.append(jobs_table(lines, bars=bars))
-    else:
-        parts.append(Text("No jobs. Drop a job file into incoming/, or: foldq submit FILE"))
-    if n_more:
-        parts += ["", Text(f"{n_more} earlier jobs: foldq history", style="dim")]
-    return Group(*parts)
-
-
-def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool) -> Table:
-    """Give past and present jobs with what came out; `wide` adds estimator and data."""
-    table = plain_table()
-    table.add_column("ID", justify="right", no_wrap=True)
-    table.add_column("Name", min_width=8, max_width=28)
-    table.add_column("State", no_wrap=True)
-    table.add_column("Best", justify="right", no_wrap=True)
-    table.add_column("Folds", justify="right", no_wrap=True)
-    table.add_column("Failed", justify="right", no_wrap=True)
-    table.add_column("Submitted", no_wrap=True)
-    table.add_column("Took", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("Estimator", min_width=8)
-        table.add_column("Data", min_width=6, max_width=20)
-        table.add_column("Tags", min_width=4)
-    for job in jobs:
-        cells: list[RenderableType] = [
-            str(job.id),
-            cut_text(job.name),
-            state_text(job.state),
-            score(job.best_score),
-            str(job.n_tasks or ""),
-            Text(str(job.n_failed), style="red") if job.n_failed else "",
-            clock(parse_time(job.submitted_at), now),
-            duration(seconds_between(job.started_at, job.finished_at, now)),
-        ]
-        if wide:
-            cells += map(cut_text, (job.estimator, job.data, ", ".join(job.tags)))
-        table.add_row(*cells)
-    return table
-
-
-def engines_table(
-    engines: Sequence[Engine], loads: Mapping[int, Sequence[Load]], now: datetime
-) -> Table:
-    """Give engines: where they run, what is at them now, and why they left."""
-    table = plain_table()
-    table.add_column("ID", justify="right", no_wrap=True)
-    table.add_column("State", no_wrap=True)
-    table.add_column("Host", min_width=6)
-    table.add_column("PID", justify="right", no_wrap=True)
-    table.add_column("Joined", no_wrap=True)
-    table.add_column("Done", justify="right", no_wrap=True)
-    table.add_column("Doing")
-    for engine in engines:
-        if engine.is_live:
-            state = Text("live", style="green")
-            doing = ", ".join(map(load_text, loads.get(engine.id, ()))) or "idle"
-        else:
-            state = Text("gone", style="dim")
-            left = clock(parse_time(engine.left_at), now)
-            doing = f"left {left}: {engine.left_because}"
-        table.add_row(
-            str(engine.id),
-            state,
-            cut_text(engine.host),
-            str(engine.pid),
-            clock(parse_time(engine.joined_at), now),
-            str(engine.n_done),
-            Text(doing, style="" if engine.is_live else "dim"),
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it in the room there is."""
+        width = min(options.max_width, self.width)
+        finished = width * (self.n_done + self.n_failed) // self.n
+        failed = min(finished, math.ceil(width * self.n_failed / self.n))
+        yield Text.assemble(
+            ("━" * (finished - failed), self.style),
+            ("×" * failed, "red"),
+            ("─" * (width - finished), "bright_black"),
+            no_wrap=True,
         )
-    return table
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Ask for as much room as there is, and for six columns at least."""
+        return Measurement(6, self.width)
 
 
-def load_text(load: Load) -> str:
-    """Say what is at an engine: "job 7: 34 folds"."""
-    what = f"{load.n_tasks} fold{'' if load.n_tasks == 1 else 's'}"
-    return f"job {load.job_id}: {what if load.kind == 'fold' else load.kind}"
+_SPARKS = "▁▂▃▄▅▆▇█"
 
 
-#: More parameters than this share one column.
-MAX_PARAM_COLUMNS = 5
+def spark(values: Sequence[float], width: int) -> str:
+    """Draw numbers as a row of small columns, the lowest to the highest; blank for NaN.
 
+    More numbers than columns are drawn by the last one of each part.
 
-def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[str]) -> Table:
-    """Give some rows of `cv_results_`: rank, mean ± standard deviation, parameters.
-
-    The step names before `__` are left out where that leaves the parameters distinct.
+    Examples
+    --------
+    >>> spark([0.5, 0.6, 0.7, 0.9], 4)
+    '▁▂▄█'
     """
-    table = plain_table(padding=2)
-    table.add_column("Row", justify="right", no_wrap=True)
-    if "iter" in results:
-        table.add_column("Iter", justify="right", no_wrap=True)
-        table.add_column("Resources", justify="right", no_wrap=True)
-    for metric in metrics:
-        table.add_column(metric.capitalize() if metric == "score" else metric, no_wrap=True)
-    if "n_splits_done" in results:
-        table.add_column("Folds", justify="right", no_wrap=True)
-    names = _shown_parameters([results["params"][row] for row in rows])
-    separate = 0 < len(names) <= MAX_PARAM_COLUMNS
-    for name in names.values() if separate else ["Parameters"]:
-        table.add_column(name)
-    for row in rows:
-        cells: list[RenderableType] = [str(row)]
-        if "iter" in results:
-            cells += [str(results["iter"][row]), str(results["n_resources"][row])]
-        for metric in metrics:
-            mean, std = results[f"mean_test_{metric}"][row], results[f"std_test_{metric}"][row]
-            cells.append(_mean_and_std(float(mean), float(std)))
-        if "n_splits_done" in results:
-            cells.append(str(results["n_splits_done"][row]))
-        values: dict[str, Any] = results["params"][row]
-        if separate:
-            cells += [value_text(values[name]) if name in values else "–" for name in names]
-        else:
-            cells.append(params(values))
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
-    return table
+    if len(values) > width:
+        values = [values[(i + 1) * len(values) // width - 1] for i in range(width)]
+    there = [value for value in values if math.isfinite(value)]
+    if not there:
+        return " " * len(values)
+    low, high = min(there), max(there)
+    span = high - low or 1.0
+    return "".join(
+        _SPARKS[min(7, int(8 * (value - low) / span))] if math.isfinite(value) else " "
+        for value in values
+    )
 
 
-def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Group:
-    """Give the best candidates, and which of them won."""
-    from service import exports
+def share_bar(share: float, width: int) -> str:
+    """Draw a share from 0 to 1 as a bar in eighths of a column; some of it is seen always.
 
-    n_candidates = len(table["params"])
-    title = Text.assemble((f"Job {job.id} · {job.name}", "bold"))
-    if partial:
-        done = job.n_done + job.n_failed
-        title.append(f" · {job.state}, {done} of {job.n_tasks} folds: partial results", "yellow")
-    elif job.n_failed:
-        title.append(f" · {job.n_failed} of {job.n_tasks} fits failed", "red")
-    if not n_candidates:
-        return Group(title, "", "No candidates yet.")
-    metric = job.chosen_metric
-    metrics = [metric, *(other for other in job.metrics if other != metric)]
-    parts: list[RenderableType] = [
-        title,
-        "",
-        results_table(table, exports.top(table, n, metric), metrics),
-        "",
-    ]
-    if job.best_index is not None:
-        saved = f", saved as results/{job.id}/{job.refitted['file']}" if job.refitted else ""
-        parts.append(Text(f"Best: row {job.best_index}{saved}", style="green"))
-    if n_candidates > n:
-        more = f"{n} of {n_candidates} candidates; all: foldq results {job.id} --csv"
-        parts.append(Text(more, style="dim"))
-    return Group(*parts)
+    Examples
+    --------
+    >>> share_bar(0.5, 4), share_bar(0.01, 4)
+    ('██', '▏')
+    """
+    eighths = max(1, round(8 * width * min(max(share, 0.0), 1.0)))
+    whole, part = divmod(eighths, 8)
+    return "█" * whole + (" ▏▎▍▌▋▊▉"[part] if part else "")
 
 
-def _mean_and_std(mean: float, std: float) -> str:
+def mean_and_error(mean: float, error: float) -> str:
+    """Write a mean with its standard error: 0.9733 ± 0.0051."""
     if math.isnan(mean):
         return "–"
-    return score(mean) if math.isnan(std) else f"{score(mean)} ± {score(std)}"
-
-
-def _shown_parameters(candidates: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Give {parameter: its title}, in the order of appearance, of all candidates together."""
-    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
-    short = [name.rpartition("__")[2] for name in names]
-    return dict(zip(names, short if len(set(short)) == len(short) else names, strict=True))
+    return score(mean) if math.isnan(error) else f"{score(mean)} ± {score(error)}"

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from schemas.lifecycle import JobState
-from service.commands.options import AsJson, Spool, settings_of
-from service.commands.terminal import ExitCode, print_json, stop, tell
+from service.commands import completing
+from service.commands.options import AsJson, JobIds, Spool, settings_of
+from service.commands.terminal import ExitCode, foldq, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
     from service.records import Job
 
-JobIds = Annotated[list[int], typer.Argument(metavar="ID…", help="Numbers of jobs.")]
-SomeJobIds = Annotated[list[int] | None, typer.Argument(metavar="[ID…]", help="Numbers of jobs.")]
+SomeJobIds = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="[ID…]", help="Numbers of jobs.", autocompletion=completing.jobs),
+]
 WholeQueue = Annotated[bool, typer.Option("--all", help="The whole queue.")]
 
 #: How long a command waits to see its request carried out (seconds).
@@ -76,7 +79,7 @@ RESUME = Steering(
         if job.state == JobState.PAUSED or job.state.is_final
         else f"Job {job.id} is not paused: it is {job.state}."
     ),
-    impossible=lambda job: _ended(job, f"To put back what failed: foldq retry {job.id}"),
+    impossible=lambda job: _ended(job, f"To put back what failed: {foldq(f'retry {job.id}')}"),
     is_done=lambda _before, now: now.state != JobState.PAUSED,
 )
 RETRY = Steering(
@@ -87,7 +90,7 @@ RETRY = Steering(
         else None
     ),
     impossible=lambda job: (
-        (f"Job {job.id} is paused.", f"To let it go on: foldq resume {job.id}")
+        (f"Job {job.id} is paused.", f"To let it go on: {foldq(f'resume {job.id}')}")
         if job.state == JobState.PAUSED
         else None
     ),
@@ -132,7 +135,7 @@ def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_j
     for job_id in waiting:
         tell(
             f"Asked to {steering.action} job {job_id}; the scheduler has not done it yet."
-            f" To see when: foldq show {job_id}"
+            f" To see when: {quoted(foldq(f'show {job_id}'))}"
         )
     if as_json:
         told = [
@@ -150,7 +153,7 @@ def not_served(settings: "Settings", what: str) -> None:
         stop(
             ExitCode.NO_SCHEDULER,
             f"No scheduler is running on {settings.spool}, so nobody could {what}.",
-            "To start one: foldq serve",
+            f"To start one: {foldq('serve')}",
         )
 
 

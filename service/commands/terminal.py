@@ -5,15 +5,20 @@ a pipe every row is one line, whole.
 """
 
 import os
+import shlex
 import sys
 from datetime import datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+#: The spool as the command line names it, if it does: hints have to name it too.
+named_spool: Path | None = None
 
 #: Width of a "line" in a pipe: nothing is cut there.
 UNLIMITED = 10_000
@@ -90,11 +95,54 @@ def stop(code: ExitCode, sentence: str, next_step: str = "") -> NoReturn:
     raise typer.Exit(int(code))
 
 
+def foldq(command: str) -> str:
+    """Give a command line as the reader would have to type it: with their `--spool`, if they did.
+
+    Examples
+    --------
+    >>> foldq("serve")
+    'foldq serve'
+    """
+    if named_spool is None:
+        return f"foldq {command}"
+    return f"foldq {command} --spool {shlex.quote(str(named_spool))}"
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Write a JSON document to stdout: indented for people, one line in a pipe."""
     from service.jsontext import dumps
 
     sys.stdout.write(dumps(document, indent=2 if sys.stdout.isatty() else None) + "\n")
+
+
+def short_count(n: int) -> str:
+    """Write a number in few signs: whole up to 99,999, then in thousands or millions.
+
+    Rounded down, so that what is not yet all of it never looks so.
+
+    Examples
+    --------
+    >>> short_count(99_999), short_count(199_999), short_count(1_234_567)
+    ('99999', '199k', '1.23M')
+    """
+    if n < 100_000:
+        return str(n)
+    return f"{n // 1000}k" if n < 1_000_000 else f"{n // 10_000 / 100:g}M"
+
+
+def rate(per_second: float | None) -> str:
+    """Write how many there are each second, in few signs.
+
+    Examples
+    --------
+    >>> rate(1234.5), rate(3.21), rate(0.0456)
+    ('1234', '3.2', '0.046')
+    """
+    if per_second is None:
+        return ""
+    if per_second >= 10:
+        return short_count(round(per_second))
+    return f"{per_second:.1f}" if per_second >= 1 else f"{per_second:.2g}"
 
 
 def counted(n: int, what: str) -> str:

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.problems import InvalidJob, Problem
+from service.commands.terminal import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from schemas.job import JobSpec
@@ -23,6 +26,8 @@ class Verdict:
         Of the file, as read once; empty when it cannot be read.
     problems : tuple of Problem
         Errors and warnings; only errors make a file invalid.
+    is_there : bool
+        Whether there is a file of that name at all.
     n_candidates, n_splits : int or None
         None where only the data can tell and they were not looked at. The candidates of
         successive halving are counted over all iterations.
@@ -34,6 +39,7 @@ class Verdict:
     problems: tuple[Problem, ...] = ()
     n_candidates: int | None = None
     n_splits: int | None = None
+    is_there: bool = True
 
     @property
     def is_valid(self) -> bool:
@@ -61,6 +67,14 @@ class Verdict:
         }
 
 
+def exit_code(verdicts: "Sequence[Verdict]") -> ExitCode:
+    """Tell how a command ends: a file that is not there is a slip of the hand, not invalid."""
+    if not all(verdict.is_there for verdict in verdicts):
+        return ExitCode.USAGE
+    invalid = not all(verdict.is_valid for verdict in verdicts)
+    return ExitCode.INVALID_JOB_FILE if invalid else ExitCode.DONE
+
+
 def judge(path: Path, settings: "Settings", *, name: str | None = None, data: bool) -> Verdict:
     """Check one job file, all its problems at once.
 
@@ -79,7 +93,8 @@ def judge(path: Path, settings: "Settings", *, name: str | None = None, data: bo
         content = jobfile.read_job_file(path, settings.limits.file_bytes)
         spec, warnings = jobfile.examine(content, name or path.name, settings)
     except InvalidJob as invalid:
-        return Verdict(str(path), content, problems=invalid.problems)
+        there = path.is_symlink() or path.is_file()
+        return Verdict(str(path), content, problems=invalid.problems, is_there=there)
     if not data:
         return Verdict(
             str(path), content, spec, tuple(warnings), *_counts_without_data(spec, settings)

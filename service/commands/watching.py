@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
-from service.commands.screens import jobs_table
-from service.commands.terminal import clock, duration, quoted, score, tell
+from service import lives
+from service.commands.screen_status import now_screen
+from service.commands.terminal import clock, duration, quoted, rate, score, tell
 from service.history import Progress, Query, find_jobs, progress
+from service.pace import pace
 from service.records import Job, NoRecords, open_records
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 #: Between two looks at the records (seconds): often at first, for short searches, later less often.
 POLL = (0.03, 0.25)
@@ -22,8 +24,12 @@ POLL = (0.03, 0.25)
 POLL_SHARE = 0.02
 #: A scheduler that is being restarted may be away for this long (seconds).
 PATIENCE = 5.0
-#: Between two lines about the same job in a pipe, unless its state changes (seconds).
-LINE_EVERY = 1.0
+#: Between two lines about the same job in a pipe, unless its state changes (seconds): this much at
+#: first, and ever more, so that the log of a long search stays short.
+LINE_EVERY = (1.0, 60.0)
+LINE_SHARE = 0.05
+#: Share of a job's folds after which a line is written in any case.
+LINE_STEP = 0.1
 
 #: What "all jobs" means: a paused one may wait for ever.
 MOVING = tuple(state for state in JobState if state not in {*FINAL_JOB_STATES, JobState.PAUSED})
@@ -61,6 +67,9 @@ class Follower:
     _trouble: str | None = None
     _told: dict[int, tuple[JobState, int, float]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
+    _began: float = field(default_factory=time.monotonic)
+    _engines: list[lives.LiveEngine] = field(default_factory=list)
+    _loads: dict[int, list[lives.Load]] = field(default_factory=dict)
 
     def follow(self) -> list[Job]:
         """Show progress until all the jobs have ended; give them as they ended.
@@ -75,9 +84,12 @@ class Follower:
         from rich.live import Live
 
         with Live(console=self.console, auto_refresh=False) as live:
-            return self._follow(
-                lambda lines: live.update(jobs_table(lines, bars=True), refresh=True)
-            )
+            return self._follow(lambda lines: live.update(self._screen(lines), refresh=True))
+
+    def _screen(self, lines: list[Progress]) -> "RenderableType":
+        over = all(line.job.state.is_final for line in lines)
+        engines = [] if over else self._engines
+        return now_screen(lines, engines, self._loads, datetime.now(UTC), bars=True)
 
     def _follow(self, show: Callable[[list[Progress]], None]) -> list[Job]:
         started = time.monotonic()
@@ -120,7 +132,11 @@ class Follower:
                 else:
                     wanted = set(self.job_ids)
                 jobs = find_jobs(records, Query(ids=tuple(sorted(wanted))), now) if wanted else []
-                return [progress(records, job, now) for job in jobs]
+                if self.console.is_terminal:
+                    self._engines = lives.live_engines(records)
+                    self._loads = lives.loads_by_engine(records)
+                lately = pace(records, now)
+                return [progress(records, job, now, lately) for job in jobs]
         except NoRecords:
             return []
 
@@ -128,14 +144,16 @@ class Follower:
         for line in lines:
             job, moment = line.job, time.monotonic()
             finished = job.n_done + job.n_failed
-            percent = 100 * finished // job.n_tasks if job.n_tasks else 0
             told = self._told.get(job.id)
             if told is not None:
-                state, told_percent, when = told
-                moved = percent != told_percent and moment - when >= LINE_EVERY
-                if job.state == state and not moved:
+                state, n_told, when = told
+                least, most = LINE_EVERY
+                every = min(max((moment - self._began) * LINE_SHARE, least), most)
+                is_due = finished > n_told and moment - when >= every
+                is_due |= finished - n_told >= max(1, LINE_STEP * job.n_tasks)
+                if job.state == state and not is_due:
                     continue
-            self._told[job.id] = (job.state, percent, moment)
+            self._told[job.id] = (job.state, finished, moment)
             self.console.print(progress_line(line), markup=False)
 
 
@@ -149,6 +167,8 @@ def progress_line(line: Progress) -> str:
         parts.append(f"{job.n_done + job.n_failed}/{job.n_tasks} folds{failed}")
     if line.best_score is not None:
         parts.append(f"best {score(line.best_score)}")
+    if line.rate is not None:
+        parts.append(f"{rate(line.rate)} a second")
     if line.time_left:
         parts.append(f"{duration(line.time_left)} left")
     if job.reason and job.state.is_final:

@@ -35,8 +35,10 @@ from sklearn.model_selection import HalvingRandomSearchCV, StratifiedShuffleSpli
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
+from typer.testing import CliRunner
 
 from schemas.job import JobSpec
+from service.cli import app
 from service.records import find_job
 from service.results import best_index, cv_results, decode_params, read_folds
 
@@ -132,6 +134,51 @@ def test_search_equals_scikit_learn(case: Case, running: Scheduler, data: Path) 
     model = loaded_as_told(directory, best["estimator"]["load"])
     with as_on_an_engine():
         assert_same_answers(model, search.best_estimator_, kept[0])
+
+
+#: Searches whose printed scripts are run: each strategy, kind of data and way to choose.
+SCRIPTED = (
+    cases_strategies.grid_of_three_spaces,
+    cases_strategies.random_from_everything,
+    cases_strategies.random_of_two_spaces_and_metrics,
+    cases_strategies.halving_grid_on_samples,
+    cases_strategies.halving_random_that_draws_by_the_data,
+    cases_strategies.halving_random_on_boosting_rounds,
+    cases_data.passengers,
+    cases_data.text,
+    cases_data.sparse_counts,
+    cases_data.weights_with_groups_and_metrics,
+    cases_data.columns_that_are_left,
+    cases_metrics.one_standard_error,
+    cases_metrics.one_standard_error_of_a_metric,
+)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        case
+        for module in (cases_strategies, cases_data, cases_metrics)
+        for case in module.CASES
+        if case.name in {search.__name__ for search in SCRIPTED}
+    ],
+    ids=lambda case: case.name,
+)
+def test_the_printed_script_repeats_the_search(case: Case, running: Scheduler) -> None:
+    job_id = running.wait(case.name, timeout=PATIENCE)["id"]
+    exported = CliRunner().invoke(app, ["export", str(job_id), "--spool", str(running.spool)])
+    assert exported.exit_code == 0
+
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(exported.stdout, f"{case.name}.py", "exec"), names)
+
+    with running.records() as records:
+        job = find_job(records, job_id)
+        results = cv_results(read_folds(records, job))
+    assert_same_table(results, names["search"].cv_results_)
+    assert job.best_index == names["search"].best_index_
 
 
 def loaded_as_told(directory: Path, line: str) -> Any:

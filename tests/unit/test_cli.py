@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import typer
 from fabricated import Fabricated, at
 from typer.testing import CliRunner
 
@@ -153,7 +154,7 @@ class TestLooking:
         )
         from rich.console import Console
 
-        from service.commands.screens import jobs_table
+        from service.commands.screen_status import jobs_table
         from service.history import Query, find_jobs, progress
 
         now = watching.datetime.now(watching.UTC)
@@ -163,7 +164,7 @@ class TestLooking:
             console.print(jobs_table([progress(records.db.conn, jobs[0], now)], bars=True))
         shown = captured.get()
         assert max(map(len, shown.splitlines())) <= 80
-        for whole in ("running", "200000/200000", "1000", "-12345.68"):
+        for whole in ("running", "200k/200k", "1000", "-12345.68"):
             assert whole in shown
 
     def test_an_empty_spool_is_no_error(self, spool):
@@ -199,7 +200,7 @@ class TestLooking:
         result = foldq("show", 2)
         assert "engine 1 (process 4000 on node-1)" in result.stdout
         assert "resubmitted: 1 task" in result.stdout
-        assert "job admitted" in foldq("show", 1).stdout
+        assert "● queued" in foldq("show", 1).stdout
         assert "engine_lost" in foldq("show", 2, "--attempts").stdout
 
     def test_show_says_what_was_not_computed(self, searches):
@@ -279,13 +280,22 @@ class TestLooking:
             result = foldq("history", *wrong)
             assert (result.exit_code, result.stdout) == (2, "")
 
-    def test_engines(self, searches):
-        read = document(foldq("engines", "--json"))
+    def test_engines(self, searches, spool):
+        with hold(spool):
+            read = document(foldq("engines", "--json"))
+            assert "job 2: 1 fold" in foldq("engines").stdout
         assert [(engine["id"], engine["state"]) for engine in read["engines"]] == [
             (2, "live"), (1, "left"),
         ]  # fmt: skip
         assert read["engines"][0]["running"][0]["job_id"] == 2
-        assert "job 2: 1 fold" in foldq("engines").stdout
+
+    def test_without_a_scheduler_nobody_knows_whether_engines_live(self, searches, spool):
+        result = foldq("engines")
+        assert "unknown" in result.stdout
+        assert "was given job 2: 1 fold" in result.stdout
+        assert "nobody knows whether 1 of them still live" in result.stderr
+        states = [e["state"] for e in document(foldq("engines", "--json"))["engines"]]
+        assert states == ["unknown", "left"]
 
     def test_nothing_but_text_goes_into_a_pipe(self, searches, spool):
         for command in ("status", "show 3", "results 1", "history", "engines"):
@@ -631,8 +641,43 @@ class TestSubmitting:
         assert "51" in result.stdout
 
     def test_validate_of_what_is_no_file(self, spool, tmp_path):
-        assert foldq("validate", tmp_path / "none.yaml").exit_code == 3
-        assert foldq("validate", tmp_path).exit_code == 3
+        for command in ("validate", "submit", "run"):
+            assert foldq(command, tmp_path / "none.yaml").exit_code == 2
+            assert foldq(command, tmp_path).exit_code == 2
+
+    def test_a_generator_is_no_loader(self, spool, tmp_path):
+        path = tmp_path / "made.yaml"
+        path.write_text(GOOD.replace("loader: iris", "loader: make_moons"))
+        told = foldq("validate", path)
+        assert told.exit_code == 3
+        assert "data: {make: moons, …}" in told.stdout
+        path.write_text(GOOD.replace("loader: iris", "make: load_iris"))
+        assert "data: {loader: iris, …}" in foldq("validate", path).stdout
+
+    def test_hints_name_the_spool_that_the_command_line_names(self, searches, spool, monkeypatch):
+        monkeypatch.chdir("/")
+        named = f"foldq serve --spool {spool}"
+        assert named in foldq("--spool", spool, "status").stderr
+        assert named in foldq("cancel", 2, "--spool", spool).stderr
+        assert f"foldq history --spool {spool}" in foldq("show", 99, "--spool", spool).stderr
+        told = foldq("status", FOLDQ_SPOOL=str(spool)).stderr
+        assert "foldq serve" in told
+        assert "--spool" not in told
+
+    def test_run_says_what_else_it_will_run(self, searches, spool):
+        from schemas.settings import Settings
+        from service.commands.run import _tell_others
+        from service.commands.submission import Submission
+
+        (spool / "incoming").mkdir()
+        for name in ("mine.yaml", "other.yaml"):
+            (spool / "incoming" / name).touch()
+        runner = typer.Typer()
+        runner.command()(
+            lambda: _tell_others(Settings(spool=spool), Submission("mine.yaml", "mine.yaml", "d"))
+        )
+        told = CliRunner().invoke(runner).stderr
+        assert "runs as well: job 2 wine-svc (running), other.yaml." in told
 
     def test_submit_without_a_scheduler(self, spool, good):
         result = foldq("submit", good)

@@ -1,5 +1,6 @@
 """Questions about jobs, answered from a made-up past."""
 
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from service.history import (
     find_jobs,
     parse_moment,
     parse_sort,
+    progress,
     time_left,
 )
 from service.records import NoRecords, NoSuchJob, find_job, open_records
@@ -106,21 +108,57 @@ class TestProgress:
         columns = {"state": "running", "n_splits": 2, "n_tasks": 100, "started_at": at(0), **row}
         return records, records.job(**columns)
 
-    def test_time_left_follows_the_recent_rate(self, tmp_path):
-        # Slow at first: ten folds in 1,000 s. Then ten in 20 s, two a second: 80 left take 160 s.
-        records, job_id = self.running(tmp_path, n_done=20)
-        engine = records.engine()
-        for number in range(10):
-            candidate_id = records.candidate(job_id, number, {})
-            for split, sent in ((0, 100 * number), (1, 1000 + 2 * number)):
-                task_id = records.fold(job_id, candidate_id, split, {"score": 1.0})
-                records.attempt(
-                    task_id, engine, "ok", submitted_at=at(sent), finished_at=at(sent + 2)
-                )
+    def worked(self, records, job_id, engine, folds) -> None:
+        """One batch of one fold each, (candidate, split, seconds of fit), of two seconds."""
+        for number, (candidate_id, split, took) in enumerate(folds):
+            task_id = records.fold(
+                job_id, candidate_id, split, {"score": 1.0}, fit_time=took, score_time=0.0
+            )
+            sent = {"submitted_at": at(number * 2), "finished_at": at(number * 2 + 2)}
+            records.attempt(task_id, engine, "ok", batch=number, **sent)
+
+    def test_time_left_is_what_the_candidates_left_cost(self, tmp_path):
+        records, job_id = self.running(tmp_path, n_tasks=4, n_done=2)
+        cheap, dear = records.candidate(job_id, 0, {}), records.candidate(job_id, 1, {})
+        engine, other = records.engine(0), records.engine(1)
+        # Of each two seconds an engine has a batch, one is fitting: (0.2 + 1.8) of 4 s.
+        self.worked(records, job_id, engine, [(cheap, 0, 0.2), (dear, 0, 1.8)])
+        left = records.fold(job_id, dear, 1)
+        now = START + timedelta(seconds=5)
+
+        def seconds() -> float | None:
+            return time_left(records.db.conn, find_job(records.db.conn, job_id), now)
+
+        assert seconds() == pytest.approx(1.8 * 2), "one engine, one dear fold"
+        records.fold(job_id, cheap, 1)
+        assert seconds() == pytest.approx((1.8 + 0.2) * 2)
+        records.attempt(left, engine, None, batch=7)
+        records.attempt(left, other, None, batch=8)
+        assert seconds() == pytest.approx((1.8 + 0.2) * 2 / 2), "two engines are at it"
+
+    def test_an_engine_that_works_for_two_jobs_counts_half(self, tmp_path):
+        records, job_id = self.running(tmp_path, n_tasks=3, n_done=1)
+        candidate_id, engine = records.candidate(job_id, 0, {}), records.engine()
+        self.worked(records, job_id, engine, [(candidate_id, 0, 2.0)])
+        records.attempt(records.fold(job_id, candidate_id, 1), engine, None, batch=7)
+        records.fold(job_id, candidate_id, 2)
+        other = records.job("other", state="running", started_at=at(0))
+        task = records.fold(other, records.candidate(other, 0, {}), 0)
+        now = START + timedelta(seconds=3)
         job = find_job(records.db.conn, job_id)
-        now = START + timedelta(seconds=1020)
-        # The window of two minutes also holds the slow fold that ended at 902 s.
-        assert time_left(records.db.conn, job, now) == pytest.approx(80 * 120 / 11, rel=0.01)
+        assert time_left(records.db.conn, job, now) == pytest.approx(4.0)
+        records.attempt(task, engine, None, batch=8)
+        assert time_left(records.db.conn, job, now) == pytest.approx(8.0)
+
+    def test_folds_each_second_are_those_of_the_last_half_minute(self, tmp_path):
+        records, job_id = self.running(tmp_path)
+        candidate_id, engine = records.candidate(job_id, 0, {}), records.engine()
+        self.worked(records, job_id, engine, [(candidate_id, split, 1.0) for split in range(5)])
+        job = find_job(records.db.conn, job_id)
+        line = progress(records.db.conn, job, START + timedelta(seconds=10))
+        assert line.rate == pytest.approx(0.5)
+        line = progress(records.db.conn, job, START + timedelta(seconds=100))
+        assert line.rate is None
 
     def test_time_left_without_recent_attempts_is_that_of_the_whole_life(self, tmp_path):
         records, job_id = self.running(tmp_path, n_done=20, n_failed=5)
@@ -133,15 +171,21 @@ class TestProgress:
         job = find_job(records.db.conn, job_id)
         assert time_left(records.db.conn, job, NOW) is None
 
-    def test_best_so_far_is_the_best_mean(self, tmp_path):
+    def test_best_so_far_is_the_best_mean_of_all_folds(self, tmp_path):
         records, job_id = self.running(
-            tmp_path, n_done=3, scoring=["accuracy", "f1"], spec={"refit": "f1"}
+            tmp_path, n_done=5, scoring=["accuracy", "f1"], spec={"refit": "f1"}
         )
-        for number, scores in enumerate([(0.5, 0.7), (0.9,)]):
+
+        def best() -> float | None:
+            return best_so_far(records.db.conn, find_job(records.db.conn, job_id))
+
+        scores = [(0.9,), (0.5, 0.7), (0.8, math.nan)]
+        for number, found in enumerate(scores):
             candidate_id = records.candidate(job_id, number, {})
-            for split, score in enumerate(scores):
+            for split, score in enumerate(found):
                 records.fold(job_id, candidate_id, split, {"accuracy": 0.1, "f1": score})
-        assert best_so_far(records.db.conn, find_job(records.db.conn, job_id)) == 0.9
+            # One lucky fold counts only as long as nobody has more.
+            assert best() == (pytest.approx(0.6) if number else 0.9)
 
     def test_a_job_in_json_has_what_is_promised(self, past):
         promised = {

@@ -82,7 +82,7 @@ def status(scale: Scale, records: sqlite3.Connection) -> None:
     now = datetime.now(UTC)
     for job in history.find_jobs(records, history.Query(limit=5, descending=True), now):
         history.time_left(records, job, now)
-    lives.n_live(records)
+    lives.live_engines(records)
     lives.loads(records)
 
 

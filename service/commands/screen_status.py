@@ -1,0 +1,197 @@
+"""The screens of `foldq status`, `watch` and `engines`: what goes on now."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from schemas.lifecycle import JobState
+from service.commands.screens import Bar, cut_text, plain_table, state_text
+from service.commands.terminal import clock, counted, duration, foldq, rate, score, short_count
+from service.history import Progress
+from service.lives import Engine, LiveEngine, Load
+from service.records import Job, parse_time, seconds_between
+
+if TYPE_CHECKING:
+    from service.lock import Holder
+
+#: Live engines that `foldq status` names; the others are counted.
+ENGINES_TOLD = 8
+
+
+def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
+    """Give the jobs and how far they are. Columns that would be empty are left out.
+
+    Parameters
+    ----------
+    bars : bool
+        Draw progress bars; in a pipe they would only be noise.
+    """
+    has_failed = any(line.job.n_failed for line in lines)
+    has_reused = any(line.job.n_reused for line in lines)
+    has_rate = any(line.rate is not None for line in lines)
+    table = plain_table()
+    table.add_column("ID", justify="right", no_wrap=True)
+    table.add_column("Name", min_width=8, max_width=28)
+    table.add_column("State", no_wrap=True)
+    if bars:
+        table.add_column("Progress", min_width=6, max_width=24)
+    table.add_column("Folds", justify="right", no_wrap=True)
+    if has_failed:
+        table.add_column("Failed", justify="right", no_wrap=True)
+    if has_reused:
+        table.add_column("Reused", justify="right", no_wrap=True)
+    if has_rate:
+        table.add_column("Per s", justify="right", no_wrap=True)
+    table.add_column("Best", justify="right", no_wrap=True)
+    table.add_column("Left", justify="right", no_wrap=True)
+    for line in lines:
+        job = line.job
+        cells: list[RenderableType] = [str(job.id), cut_text(job.name), state_text(job.state)]
+        if bars:
+            cells.append(_bar(job) if job.n_tasks else "")
+        cells.append(_folds(job) if job.n_tasks else "")
+        if has_failed:
+            n_failed = short_count(job.n_failed)
+            cells.append(Text(n_failed, style="red") if job.n_failed else "")
+        if has_reused:
+            cells.append(short_count(job.n_reused) if job.n_reused else "")
+        if has_rate:
+            cells.append(rate(line.rate))
+        cells += [score(line.best_score), duration(line.time_left)]
+        table.add_row(*cells)
+    return table
+
+
+def _folds(job: Job) -> str:
+    return f"{short_count(job.n_done + job.n_failed)}/{short_count(job.n_tasks)}"
+
+
+def _bar(job: Job) -> Bar:
+    styles = {
+        JobState.COMPLETED: "green",
+        JobState.FAILED: "red",
+        JobState.CANCELLED: "magenta",
+        JobState.PAUSED: "yellow",
+    }
+    return Bar(job.n_done, job.n_failed, max(job.n_tasks, 1), styles.get(job.state, "cyan"))
+
+
+def now_screen(
+    lines: Sequence[Progress],
+    engines: Sequence[LiveEngine],
+    loads: Mapping[int, Sequence[Load]],
+    now: datetime,
+    *,
+    bars: bool,
+) -> Group:
+    """Give the jobs, and below them the live engines with what each runs."""
+    parts: list[RenderableType] = [jobs_table(lines, bars=bars)]
+    if engines:
+        parts += ["", live_table(engines, loads, now)]
+    return Group(*parts)
+
+
+def live_table(
+    engines: Sequence[LiveEngine], loads: Mapping[int, Sequence[Load]], now: datetime
+) -> Group:
+    """Give the live engines with what each runs; of many, the first ones that are busy."""
+    told = sorted(engines, key=lambda engine: (not loads.get(engine.id), engine.id))
+    told = sorted(told[:ENGINES_TOLD], key=lambda engine: engine.id)
+    table = plain_table()
+    table.add_column("Engine", justify="right", no_wrap=True)
+    table.add_column("Where", min_width=8)
+    table.add_column("Runs")
+    for engine in told:
+        at_work = loads.get(engine.id, ())
+        runs = ", ".join(map(load_text, at_work))
+        if at_work:
+            since = min(load.since for load in at_work)
+            runs += f", for {duration(seconds_between(since, None, now))}"
+        table.add_row(
+            str(engine.id),
+            cut_text(f"{engine.host}, process {engine.pid}"),
+            Text(runs) if runs else Text("idle", style="dim"),
+        )
+    n_more = len(engines) - len(told)
+    more = Text(f"and {n_more} more: {foldq('engines')}", style="dim")
+    return Group(table, more) if n_more > 0 else Group(table)
+
+
+def scheduler_line(
+    holder: "Holder | None", spool: str, n_engines: int, n_busy: int
+) -> RenderableType:
+    """Say whether a scheduler runs, which, with how many engines, and what troubles it."""
+    if holder is None:
+        return Text.assemble(("● ", "red"), "no scheduler running on ", (spool, "bold"))
+    engines = f"{counted(n_engines, 'engine')}, {n_busy} busy"
+    line = Text.assemble(
+        ("● ", "yellow" if holder.trouble else "green"),
+        "scheduler running on ",
+        (spool, "bold"),
+        f" · process {holder.pid} on {holder.host} · {engines}",
+    )
+    if holder.trouble:
+        line.append_text(Text.assemble(("\n✗ trouble: ", "bold red"), (holder.trouble, "red")))
+    return line
+
+
+def status_screen(body: RenderableType | None, head: RenderableType, n_more: int) -> Group:
+    """Give the whole of `foldq status`; `body` is None when there are no jobs."""
+    nothing = f"No jobs. Drop a job file into incoming/, or: {foldq('submit FILE')}"
+    parts: list[RenderableType] = [head, "", Text(nothing) if body is None else body]
+    if n_more:
+        parts += ["", Text(f"{n_more:,} earlier jobs: {foldq('history')}", style="dim")]
+    return Group(*parts)
+
+
+def engines_table(
+    engines: Sequence[Engine],
+    loads: Mapping[int, Sequence[Load]],
+    now: datetime,
+    *,
+    is_served: bool,
+) -> Table:
+    """Give engines: where they run, what is at them now, and why they left.
+
+    Parameters
+    ----------
+    is_served : bool
+        Whether a scheduler runs: without one nobody knows whether those that have not left live.
+    """
+    table = plain_table()
+    table.add_column("ID", justify="right", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Host", min_width=6)
+    table.add_column("PID", justify="right", no_wrap=True)
+    table.add_column("Joined", no_wrap=True)
+    table.add_column("Done", justify="right", no_wrap=True)
+    table.add_column("Doing")
+    for engine in engines:
+        if engine.is_live:
+            had = ", ".join(map(load_text, loads.get(engine.id, ())))
+            state = Text("live", style="green") if is_served else Text("unknown", style="yellow")
+            doing = (had or "idle") if is_served else had and f"was given {had}"
+        else:
+            state = Text("gone", style="dim")
+            left = clock(parse_time(engine.left_at), now)
+            doing = f"left {left}: {engine.left_because}"
+        table.add_row(
+            str(engine.id),
+            state,
+            cut_text(engine.host),
+            str(engine.pid),
+            clock(parse_time(engine.joined_at), now),
+            str(engine.n_done),
+            Text(doing, style="" if engine.is_live else "dim"),
+        )
+    return table
+
+
+def load_text(load: Load) -> str:
+    """Say what is at an engine: "job 7: 34 folds"."""
+    what = f"{load.n_tasks} fold{'' if load.n_tasks == 1 else 's'}"
+    return f"job {load.job_id}: {what if load.kind == 'fold' else load.kind}"

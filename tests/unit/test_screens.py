@@ -1,0 +1,187 @@
+"""What people see, line by line: bars, time lines, completion."""
+
+from datetime import timedelta
+
+import pytest
+from fabricated import START, Fabricated, at
+from rich.console import Console
+from typer.testing import CliRunner
+
+from schemas.lifecycle import JobState
+from service.cli import app
+from service.commands.screen_history import history_table
+from service.commands.screen_life import reason_lines, time_line
+from service.commands.screen_show import show_screen
+from service.commands.screen_status import live_table
+from service.commands.screens import Bar, share_bar, spark
+from service.history import Query, find_jobs
+from service.lives import Event, LiveEngine, Load
+from service.records import find_job
+
+NOW = START + timedelta(seconds=100)
+
+
+def shown(content: object, width: int = 80) -> str:
+    """As a terminal without colours shows it."""
+    console = Console(width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(content)
+    return captured.get()
+
+
+def event(seconds: float, kind: str, message: str) -> Event:
+    return Event(at(seconds), kind, message, None, None)
+
+
+LIFE = [
+    event(0, "job admitted", "admitted from digits.yaml"),
+    event(10, "job moved", "preparing"),
+    event(20, "job moved", "running"),
+    event(30, "engine lost", "engine 2 died"),
+    event(60, "job moved", "paused: by request"),
+]
+
+
+def test_a_bar_tells_failed_folds_from_done_ones_without_colours():
+    assert shown(Bar(50, 25, 100, "cyan", width=8)) == "━━━━××──\n"
+    assert "×" in shown(Bar(10_000, 1, 10_001, "cyan")), "a single failure is seen"
+    assert shown(Bar(99_999, 0, 100_000, "cyan", width=8)).endswith("─\n"), "not yet all of it"
+
+
+def test_sparks_and_share_bars():
+    assert spark([1, 2, float("nan"), 8], 10) == "▁▂ █"
+    assert spark(list(range(100)), 4) == "▁▃▆█"
+    assert spark([5, 5], 4) == "▁▁"
+    assert [share_bar(share, 4) for share in (0, 0.5, 1)] == ["▏", "██", "████"]
+
+
+def test_a_life_has_a_bar_for_each_state_as_long_as_it_lasted():
+    lines = shown(time_line(LIFE, NOW)).splitlines()
+    assert "● queued         10 s  ████ " in lines[0]
+    assert "+20 s  ● running        40 s  ████████████████" in lines[2]
+    assert "│ engine lost: engine 2 died" in lines[3]
+    assert "● paused         40 s  ████████████████  by request" in lines[4]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_paused_job_is_paused_since_its_pause(tmp_path):
+    records = Fabricated(tmp_path)
+    job_id = records.job(state="paused", started_at=at(5))
+    for found in LIFE:
+        records.event(found.kind, found.message, at=found.at, job_id=job_id)
+    job = find_job(records.db.conn, job_id)
+    screen = shown(show_screen(records.db.conn, job, NOW, all_attempts=False))
+    assert "paused for 40 s" in screen.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines"),
+    [
+        ("cancelled by request", ["cancelled by request"]),
+        (
+            "All the 3 fits failed. The first with: ValueError: a (b) (2 × ValueError: a (b);"
+            " 1 × KeyError: c; d)",
+            [
+                "All the 3 fits failed. The first with: ValueError: a (b)",
+                "2 × ValueError: a (b)",
+                "1 × KeyError: c; d",
+            ],
+        ),
+        (
+            "2 fits failed out of a total of 9: 2 × ValueError: f(x)",
+            ["2 fits failed out of a total of 9", "2 × ValueError: f(x)"],
+        ),
+    ],
+)
+def test_the_reason_for_a_failure_is_broken_into_lines(reason, lines):
+    assert reason_lines(reason) == lines
+
+
+def test_show_ranks_candidates_and_cuts_tracebacks_to_what_tells(tmp_path):
+    records = Fabricated(tmp_path)
+    job_id = records.finished_search(n_failed=1)
+    candidate = records.candidate(job_id, 2, {"C": -1})
+    place = 'File "/a/lib/python3/site-packages/sklearn/svm.py", line 7'
+    error = f"Traceback\n  {place}\n    fit()\n    ^^^^^\nValueError: no"
+    records.fold(job_id, candidate, 0, error=error)
+    job = find_job(records.db.conn, job_id)
+    screen = shown(show_screen(records.db.conn, job, NOW, all_attempts=False))
+    assert "0.9600 ± 0.0000" in screen
+    assert 'File "sklearn/svm.py", line 7' in screen
+    assert "^^^" not in screen
+
+
+def test_the_busy_engines_are_told_first():
+    engines = [LiveEngine(number, "node-1", 4000 + number) for number in range(1, 21)]
+    loads = {20: [Load(20, 7, "digits", "fold", 3, at(99))]}
+    screen = shown(live_table(engines, loads, NOW))
+    assert "job 7: 3 folds, for 1.0 s" in screen
+    assert "and 12 more: foldq engines" in screen
+
+
+def test_history_sets_best_scores_on_the_same_data_beside_each_other(tmp_path):
+    records = Fabricated(tmp_path)
+    for number, (best, data) in enumerate([(0.5, "a"), (0.9, "a"), (0.7, "a"), (0.99, "b")]):
+        records.finished_search(
+            f"job{number}", file_name=f"{number}", best_score=best, data_fingerprint=data
+        )
+    jobs = find_jobs(records.db.conn, Query(), NOW)
+    lines = shown(history_table(jobs, NOW, wide=False, bars=True)).splitlines()[2:]
+    assert [line.count("█") for line in lines] == [0, 6, 3, 0]
+    assert "█" not in shown(history_table(jobs, NOW, wide=False, bars=False))
+
+
+class TestCompletion:
+    @pytest.fixture(autouse=True)
+    def _jobs(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        records = Fabricated(tmp_path / "spool")
+        records.finished_search("digits", tags=["course", "two words"])
+        records.job("wine\x1b[31m", file_name="w", state="running")
+
+    def completed(self, line: str, **environment: str) -> str:
+        asked = {
+            "_TYPER_COMPLETE_ARGS": line,
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "_TYPER_COMPLETE_WORD_TO_COMPLETE": line.rpartition(" ")[2],
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+            **environment,
+        }
+        return CliRunner().invoke(app, [], env=asked, prog_name="foldq").stdout
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_numbers_of_jobs_in_every_shell(self, shell):
+        told = self.completed("foldq show ", _FOLDQ_COMPLETE=f"complete_{shell}")
+        assert "1" in told
+        assert "2" in told
+        assert "\x1b" not in told
+        if shell != "bash":
+            assert "digits (completed)" in told
+
+    def test_words_of_options(self, tmp_path):
+        def bash(line: str) -> list[str]:
+            return self.completed(line, _FOLDQ_COMPLETE="complete_bash").split()
+
+        assert bash("foldq history --state pre") == ["preparing"]
+        assert bash("foldq history --tag c") == ["course"]
+        assert bash("foldq history --name d") == ["digits"]
+        assert bash("foldq history --sort sc") == ["score"]
+        assert bash(f"foldq --spool {tmp_path} show ") == []
+        assert bash(f"foldq cancel --spool {tmp_path / 'spool'} ") == ["2", "1"]
+        (tmp_path / "spool" / "foldq.toml").write_text('database = "/nowhere/foldq.db"')
+        assert bash("foldq show ") == []
+
+
+def test_completion_knows_every_state():
+    result = CliRunner().invoke(
+        app,
+        [],
+        env={
+            "_FOLDQ_COMPLETE": "complete_bash",
+            "COMP_WORDS": "foldq history --state ",
+            "COMP_CWORD": "3",
+        },
+        prog_name="foldq",
+    )
+    assert result.stdout.split() == [state.value for state in JobState]
