@@ -363,8 +363,8 @@ class Job:
     def _completed(self, what: str) -> Record:
         record = self._needed()
         if record.state != JobState.COMPLETED:
-            then = "" if record.state.is_final else " To wait for it: job.wait()"
-            raise NotFinished(f"job {record.id} is {record.state} and has no {what}.{then}")
+            then = "" if record.state.is_final else " yet; to wait for it: job.wait()"
+            raise NotFinished(f"job {record.id} ({record.state}) has no {what}{then}")
         return record
 
     def _progress(self) -> Progress | None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import sklearn
 from pydantic import JsonValue
+from sklearn.model_selection._search import BaseSearchCV
 
 from schemas.problems import Problem
 from service.notebook.spaces import spell_space
@@ -65,7 +66,7 @@ def document(
     known = STRATEGIES.get(kind.__name__)
     if known is None or not kind.__module__.startswith("sklearn.model_selection."):
         hint = "Subclasses and other libraries' searches may do otherwise than their parameters."
-        if hasattr(search, "predict") or hasattr(search, "transform"):
+        if not isinstance(search, BaseSearchCV):
             hint = f"To search over it: GridSearchCV({kind.__name__}(…), {{…}})."
         return {}, [
             Problem(

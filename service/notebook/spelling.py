@@ -111,7 +111,7 @@ class Speller:
             case list() | tuple() if param in SPACE_PARAMS:
                 return [self._inner_space(v, f"{where}[{i}]") for i, v in enumerate(value)]
             case list() | tuple() if param in NAMED_LISTS:
-                return [self._entry(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
+                return [self._entry(entry, where, i) for i, entry in enumerate(value)]
             case list() | range():
                 return [self._spell(item, f"{where}[{i}]", "") for i, item in enumerate(value)]
             case tuple():
@@ -158,12 +158,13 @@ class Speller:
             for key, listed in value.items()
         }
 
-    def _entry(self, entry: Any, where: str) -> JsonValue:
+    def _entry(self, entry: Any, parent: str, index: int) -> JsonValue:
         """Spell a step, `(name, estimator)` or `(name, estimator, columns)`."""
+        where = f"{parent}[{index}]"
         if not isinstance(entry, list | tuple) or len(entry) < 2:
             return self._spell(entry, where, "")
         head, estimator, *columns = entry
-        place = f"{where}[1]" if not isinstance(head, str) else join(where, head)
+        place = join(parent, head) if isinstance(head, str) else f"{where}[1]"
         spelled = self._spell(estimator, place, "")
         return [
             head if isinstance(head, str) else self._spell(head, f"{where}[0]", ""),

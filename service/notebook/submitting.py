@@ -92,7 +92,7 @@ def submit(
     from service.spool import AlreadyWaiting
 
     settings = Settings.load(spool)
-    asked = {**options, **({"tags": tags} if tags else {})}
+    asked = {**options, **_tags(tags)}
     files = _files(X, y, groups, sample_weight, data)
     wanted_data = files.spec if files is not None else data
     try:
@@ -167,7 +167,7 @@ def job_file(
     cv: 5
     tags: [course]
     """
-    asked = {**options, **({"tags": tags} if tags else {})}
+    asked = {**options, **_tags(tags)}
     try:
         _, content, _, _ = _checked(search, data, name, asked, Settings.load(spool))
     except NotSubmitted:
@@ -271,6 +271,10 @@ def _from_file(
             raise NotSubmitted([_no_data()])
     assert content is not None
     return _file_name(name or stem, suffix), content
+
+
+def _tags(tags: str | Sequence[str]) -> dict[str, Any]:
+    return {"tags": [tags] if isinstance(tags, str) else list(tags)} if tags else {}
 
 
 def _is_path(text: str) -> bool:

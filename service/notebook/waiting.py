@@ -70,7 +70,7 @@ def bar(name: str) -> Iterator[Callable[[Progress | None], None]]:
 
 def _update(made: Any, progress: Progress | None) -> None:
     if progress is None:
-        made.set_postfix_str("waits for a scheduler")
+        _tell(made, "waiting")
         return
     job = progress.job
     if made.total != job.n_tasks:  # successive halving plans one iteration after the other
@@ -78,7 +78,15 @@ def _update(made: Any, progress: Progress | None) -> None:
         if hasattr(made, "container"):  # a widget has its own end
             made.reset(job.n_tasks)
     made.n = job.n_done + job.n_failed
-    made.set_postfix_str(words(progress))
+    _tell(made, words(progress))
+
+
+def _tell(made: Any, text: str) -> None:
+    """Draw the bar if anything changed: in a pipe each drawing is text that stays."""
+    drawn = (made.n, made.total, text)
+    if getattr(made, "drawn", None) != drawn:
+        made.drawn = drawn
+        made.set_postfix_str(text)
 
 
 def words(progress: Progress) -> str:
