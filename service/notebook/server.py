@@ -15,9 +15,10 @@ from typing import Self
 from schemas.settings import Settings
 from service.lock import holder
 from service.notebook import pages
+from service.printable import printable
 
-#: How long it may take until the scheduler holds the spool (seconds).
-STARTED_WITHIN = 30.0
+#: How long it may take until the scheduler is ready, on a busy machine (seconds).
+STARTED_WITHIN = 120.0
 
 #: How long it may take to let its folds finish, and then to stop at once (seconds).
 PATIENCE = (30.0, 10.0)
@@ -60,11 +61,8 @@ class Server:
         # A kernel that ends or is restarted takes its scheduler with it, and does not wait.
         atexit.register(self._ask_to_stop)
         deadline = time.monotonic() + STARTED_WITHIN
-        while (held := holder(self.spool)) is None or held.pid != self._process.pid:
+        while b"ready:" not in self.log.read_bytes():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                if held is not None:  # another one was faster
-                    self._process = None
-                    return
                 self.stop()
                 raise RuntimeError(f"the scheduler did not start: {self._last_words()}")
             time.sleep(0.02)
@@ -114,13 +112,15 @@ class Server:
 
     def _last_words(self) -> str:
         assert self.log is not None
-        lines = self.log.read_text(errors="replace").split()
-        return " ".join(lines)[-500:] or f"see {self.log}"
+        words = self.log.read_text(errors="replace").rpartition("foldq: ")[2].split()
+        return printable(" ".join(words)[-500:]) or f"see {self.log}"
 
     def _told(self) -> str:
         if self._process is None:
             return "another scheduler works on the spool" if self.is_running else "not running"
         code = self._process.poll()
+        if code:
+            return f"ended with {code}: {self._last_words()}"
         return f"running, process {self._process.pid}" if code is None else "stopped"
 
     def __repr__(self) -> str:
@@ -141,6 +141,11 @@ def serve(engines: int | None = None, *, spool: str | Path | None = None) -> Ser
         Local engines; default: one for each CPU.
     spool : path, optional
         Default: `FOLDQ_SPOOL`, else `./spool`. Made when it is not there.
+
+    Raises
+    ------
+    RuntimeError
+        The scheduler could not start, and why.
 
     Returns
     -------
