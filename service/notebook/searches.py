@@ -202,8 +202,11 @@ def name_of_scorer(scorer: Any) -> str | None:
     from sklearn.metrics import get_scorer, get_scorer_names
 
     def facts(scorer: Any) -> Any:
-        parts = ("_score_func", "_sign", "_kwargs", "_response_method")
-        return type(scorer), [getattr(scorer, part, None) for part in parts]
+        parts = ("_score_func", "_sign", "_response_method")
+        options = dict(getattr(scorer, "_kwargs", {}))
+        if options.get("average", "binary") != "binary" and options.get("pos_label") in (None, 1):
+            options.pop("pos_label", None)  # it says nothing about an average
+        return type(scorer), options, [getattr(scorer, part, None) for part in parts]
 
     if not hasattr(scorer, "_score_func") or vars(scorer).get("_metadata_request"):
         return None
