@@ -22,11 +22,15 @@ METADATA = {
 }
 
 
-def last_line_drawn(text: str) -> str:
-    """Give what stands on a screen after a bar was drawn over itself again and again."""
-    return "".join(
-        line.rstrip("\n").rpartition("\r")[2] + "\n" for line in text.split("\n") if line.strip()
-    )
+def with_bars_at_their_end(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Give the outputs of a cell with what stands on a screen after its bar was drawn over."""
+    drawn = "".join(output["text"] for output in outputs if output.get("name") == "stderr")
+    others = [output for output in outputs if output.get("name") != "stderr"]
+    if not drawn:
+        return others
+    # Not as stderr, which pages show on red, as if something were wrong.
+    text = drawn.rstrip().rpartition("\r")[2] + "\n"
+    return [nbformat.v4.new_output("stream", name="stdout", text=text), *others]
 
 
 def main() -> None:
@@ -48,10 +52,8 @@ def main() -> None:
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        for output in cell.get("outputs", ()):
-            if output.get("name") == "stderr":
-                output["text"] = last_line_drawn(output["text"])
-                output["name"] = "stdout"  # not on red, as if something were wrong
+        if "outputs" in cell:
+            cell["outputs"] = with_bars_at_their_end(cell["outputs"])
     nbformat.write(notebook, NOTEBOOK)
     print(f"{NOTEBOOK}: {NOTEBOOK.stat().st_size:,} bytes", file=sys.stderr)
 

@@ -11,7 +11,7 @@ _COLOURS = {"completed": "#2e9e5b", "failed": "#d64545", "cancelled": "#b7791f"}
 
 _STYLE = (
     "border-collapse:collapse;border:1px solid #8884;border-radius:4px;"
-    "font-size:13px;line-height:1.5;margin:0"
+    "font-size:13px;line-height:1.5;margin:0;color:inherit"
 )
 
 
@@ -28,6 +28,8 @@ def job_html(progress: Progress, spool: str) -> str:
         f"</span> {n_finished:,}/{job.n_tasks:,} folds"
     )
     said = words(progress).removeprefix(str(job.state)).removeprefix(", ")
+    if job.best_params is not None:  # it has a line of its own
+        said = said.removeprefix(f"best {score(job.best_score)}").removeprefix(", ")
     rows = [
         ("state", f'<b style="color:{colour}">{escape(job.state)}</b> {escape(said)}'),
         ("folds", bar),
