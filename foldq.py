@@ -12,9 +12,10 @@ command `foldq` works on.
 
 from schemas.problems import Problem
 from service.notebook.faults import JobFailed, NoScheduler, NotFinished, NotPossible, NotSubmitted
-from service.notebook.jobs import Job, Report
+from service.notebook.jobs import Job
 from service.notebook.looking import engines, history, job
 from service.notebook.models import UntrustedModel
+from service.notebook.pages import Report
 from service.notebook.server import Server, serve
 from service.notebook.submitting import job_file, submit
 from service.records import NoSuchJob

@@ -252,7 +252,7 @@ class Job:
         rows = [(f.title, f.count, f.example, f.reason, f.error) for f in found]
         return pd.DataFrame(rows, columns=columns)
 
-    def report(self) -> "Report":
+    def report(self) -> pages.Report:
         """Give the report with its plots: shown in a notebook, or to be saved.
 
         Examples
@@ -267,7 +267,7 @@ class Job:
                 f"The report needs the package {missing.name}: pip install 'foldq[report]'"
             ) from missing
         with self._records() as records:
-            return Report(render(records, record, results=self._directory(record)))
+            return pages.Report(render(records, record, results=self._directory(record)))
 
     # --- steering ----------------------------------------------------------------------------
 
@@ -386,27 +386,3 @@ class Job:
     @property
     def _names(self) -> dict[str, str]:
         return self._settings.catalog.estimators
-
-
-@dataclass(frozen=True, repr=False)
-class Report:
-    """The report of a job, one HTML page.
-
-    Attributes
-    ----------
-    html : str
-    """
-
-    html: str
-
-    def save(self, file: "str | Path") -> None:
-        """Write the page to a file, which opens offline."""
-        from pathlib import Path
-
-        Path(file).write_text(self.html, encoding="utf-8")
-
-    def _repr_html_(self) -> str:
-        return pages.framed(self.html, height=700)
-
-    def __repr__(self) -> str:
-        return f"<foldq report, {len(self.html):,} characters of HTML>"

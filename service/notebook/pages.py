@@ -1,6 +1,8 @@
 """How jobs and their like look in a notebook: small HTML that suits light and dark pages."""
 
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from service.commands.terminal import params, score
 from service.history import Progress
@@ -81,3 +83,25 @@ def framed(page: str, height: int) -> str:
         'style="border:1px solid #8884;border-radius:4px" sandbox="allow-scripts allow-popups">'
         "</iframe>"
     )
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The report of a job, one HTML page.
+
+    Attributes
+    ----------
+    html : str
+    """
+
+    html: str
+
+    def save(self, file: str | Path) -> None:
+        """Write the page to a file, which opens offline."""
+        Path(file).write_text(self.html, encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        return framed(self.html, height=700)
+
+    def __repr__(self) -> str:
+        return f"<foldq report, {len(self.html):,} characters of HTML>"
