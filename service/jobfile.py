@@ -156,7 +156,7 @@ def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[P
 
 def _read_form(data: bytes, name: str, max_bytes: int) -> tuple[Form, dict[str, int]]:
     _check_size(data, max_bytes)
-    document, lines = _read(data, PurePath(name).suffix.lower())
+    document, lines = read_document(data, PurePath(name).suffix.lower())
     if not isinstance(document, dict):
         raise _refused(
             "A job file is a mapping of keys to values.",
@@ -206,7 +206,19 @@ def _check_size(data: bytes, max_bytes: int) -> None:
         )
 
 
-def _read(data: bytes, suffix: str) -> tuple[Any, dict[str, int]]:
+def read_document(data: bytes, suffix: str) -> tuple[Any, dict[str, int]]:
+    """Return what the bytes of a job file hold, and the line of each place where that is told.
+
+    Parameters
+    ----------
+    suffix : str
+        In lower case; tells the format.
+
+    Raises
+    ------
+    InvalidJob
+        When they are not in that format.
+    """
     if suffix not in SUFFIXES:
         raise _refused(
             "The kind of a job file is told by its suffix, and this one is not known.",

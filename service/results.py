@@ -302,7 +302,7 @@ def _mean_and_std(table: FloatArray, present: NDArray[np.bool_]) -> tuple[FloatA
     partly = ~present.all(axis=1)
     # Infinite scores give NaN deviations, in scikit-learn too.
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        if not table.shape[1]:
+        if not table.size:  # no splits yet, or no candidates
             nothing = np.full(len(table), np.nan)
             return nothing, nothing.copy()
         means = np.average(table, axis=1)

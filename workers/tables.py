@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,10 @@ from schemas.data import FileData
 from schemas.problems import InvalidJob, Problem, shown
 from workers.datafiles import MAX_BYTES, no_such, open_data_file, reason, refuse_unpacked
 from workers.dataset import Array, Dataset
+
+#: Says in a Parquet file that its table was one array of rows ("C"), where it came from: read back,
+#: it would be one of columns, over which sums differ in their last bits.
+LAYOUT_KEY = b"foldq_layout"
 
 
 def from_table(data: FileData, roots: Sequence[Path], max_bytes: int = MAX_BYTES) -> Dataset:
@@ -35,10 +40,13 @@ def from_table(data: FileData, roots: Sequence[Path], max_bytes: int = MAX_BYTES
         When the file may not or cannot be read, or lacks a column that is named.
     """
     with open_data_file(data.file, roots, max_bytes=max_bytes) as file:
-        return _with_roles(data, _read_table(file, data, max_bytes))
+        frame, is_of_rows = _read_table(file, data, max_bytes)
+        return _with_roles(data, frame, is_of_rows=is_of_rows)
 
 
-def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> pd.DataFrame:
+def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> tuple[pd.DataFrame, bool]:
+    """Return the table, and whether it is to lie in memory row by row."""
+    is_of_rows = False
     try:
         if data.suffix == ".csv":
             frame = pd.read_csv(file)
@@ -46,6 +54,7 @@ def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> pd.DataFrame:
             facts = pq.read_metadata(file)
             refuse_unpacked(_unpacked(facts), data.file, max_bytes)
             file.seek(0)
+            is_of_rows = (facts.metadata or {}).get(LAYOUT_KEY) == b"C"
             frame = pd.read_parquet(file, engine="pyarrow").reset_index(drop=True)
     except pd.errors.EmptyDataError:
         raise InvalidJob([Problem("data.file", f"the file {data.file!r} is empty")]) from None
@@ -69,7 +78,7 @@ def _read_table(file: BinaryIO, data: FileData, max_bytes: int) -> pd.DataFrame:
         raise InvalidJob(
             [Problem("data.file", "the names of columns must be text", given=shown(odd[0]))]
         )
-    return frame
+    return frame, is_of_rows
 
 
 def _unpacked(facts: pq.FileMetaData) -> int:
@@ -87,7 +96,7 @@ def _cell_bits(kind: pa.DataType) -> int:
         return 64
 
 
-def _with_roles(data: FileData, frame: pd.DataFrame) -> Dataset:
+def _with_roles(data: FileData, frame: pd.DataFrame, *, is_of_rows: bool) -> Dataset:
     roles = {"target": data.target, "groups": data.groups, "weights": data.weights}
     taken = [column for column in roles.values() if column is not None]
     if data.features is None:
@@ -111,4 +120,7 @@ def _with_roles(data: FileData, frame: pd.DataFrame) -> Dataset:
     def column(name: str | None) -> Array | None:
         return None if name is None else frame[name].to_numpy()
 
-    return Dataset(frame[features], column(data.target), column(data.groups), column(data.weights))
+    X = frame[features]
+    if is_of_rows and isinstance(X, pd.DataFrame) and len(set(X.dtypes)) == 1:
+        X = pd.DataFrame(np.ascontiguousarray(X.to_numpy()), columns=X.columns, copy=False)
+    return Dataset(X, column(data.target), column(data.groups), column(data.weights))

@@ -108,7 +108,7 @@ def await_job(
         submission = submission.again(settings)
         if submission.job is not None:
             break
-        if problems := _refusal(settings, submission):
+        if problems := refusal(settings, submission):
             raise InvalidJob(problems)
         if is_served is not None and is_served():
             deadline = time.monotonic() + PATIENCE
@@ -138,7 +138,7 @@ def _look_up(settings: "Settings", file_name: str, digest: str) -> tuple[Job | N
     return (None if row is None else Job.from_row(row)), twin[0]
 
 
-def _refusal(settings: "Settings", submission: Submission) -> tuple[Problem, ...]:
+def refusal(settings: "Settings", submission: Submission) -> tuple[Problem, ...]:
     """Give the problems for which a scheduler refused the file, if it did."""
     if (settings.spool / "incoming" / submission.file_name).exists():
         return ()

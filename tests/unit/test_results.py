@@ -391,3 +391,12 @@ def test_the_folds_of_a_large_search_are_read_quickly(tmp_path):
     results = cv_results(read_folds(records.db.conn, job_id))
     assert time.perf_counter() - begun < 1.0
     assert len(results["params"]) == n
+
+
+def test_a_search_whose_splits_are_known_and_candidates_are_not_has_an_empty_table(tmp_path):
+    """The moment between the end of its preparation and the planning of its first candidates."""
+    records = Fabricated(tmp_path)
+    job_id = records.job("early", state="running", n_splits=3)
+    table = cv_results(read_folds(records.db.conn, job_id))
+    assert table["params"] == []
+    assert table["mean_test_score"].shape == table["rank_test_score"].shape == (0,)

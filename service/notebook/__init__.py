@@ -1,0 +1,1 @@
+"""What `import foldq` gives to notebooks and programs: searches handed in, and followed."""
