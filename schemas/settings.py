@@ -122,6 +122,20 @@ class TagSettings(_Section):
     )
 
 
+class ReportSettings(_Section):
+    """`[report]`: the page that each search leaves in its results."""
+
+    automatic: bool = Field(
+        default=True, description="Write report.html when a job has ended, at the lowest priority."
+    )
+    timeout: Duration = Field(default=300.0, description="Most time for one page.")
+    catch_up: int = Field(
+        default=20,
+        ge=0,
+        description="Most pages that are missing and written after the start of a scheduler.",
+    )
+
+
 class ClusterSettings(_Section):
     """Where engines come from. Empty: local engines of the scheduler's own."""
 
@@ -241,6 +255,7 @@ class Settings(BaseModel):
         description="Limits that jobs share by a tag.",
         examples=[{"gpu": {"max_jobs": 1, "max_engines": 2}}],
     )
+    report: ReportSettings = ReportSettings()
 
     @field_validator("data_roots", mode="before")
     @classmethod
@@ -291,6 +306,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("catalog",): CatalogSettings,
     ("limits",): Limits,
     ("cluster",): ClusterSettings,
+    ("report",): ReportSettings,
 }
 
 

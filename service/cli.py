@@ -13,7 +13,17 @@ import typer
 from typer.core import TyperGroup
 
 from schemas import __version__
-from service.commands import look_back, look_job, look_now, other, run, setting, steer, upkeep
+from service.commands import (
+    look_back,
+    look_job,
+    look_now,
+    other,
+    reporting,
+    run,
+    setting,
+    steer,
+    upkeep,
+)
 from service.commands.explained import explained
 from service.commands.options import Spool
 
@@ -29,6 +39,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         look_now.watch,
         look_job.show,
         look_job.results,
+        reporting.report,
         look_job.export,
         look_back.history,
         look_back.compare,

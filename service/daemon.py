@@ -42,6 +42,7 @@ from service.logs import start_logging
 from service.policy import Policy
 from service.prune import Pruner
 from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
+from service.reporter import Reporter
 from service.scheduler import Scheduler
 from service.searches import Searches
 from service.steering import Steering
@@ -171,6 +172,7 @@ class Daemon:
         self._dossiers = Dossiers(settings, store)
         self._pruner = Pruner(store, settings.spool)
         self._steering = Steering(store, settings.tags)
+        self._reporter = Reporter(settings)
         attempt, batch = store.next_numbers()
         policy = Policy(
             batch_seconds=settings.target_seconds, copy_stragglers=settings.copy_stragglers
@@ -198,6 +200,7 @@ class Daemon:
             failpoint("daemon.job.taken_up")
         self._collect()
         failpoint("daemon.collected")
+        self._store.read(self._reporter.catch_up)
         while True:
             stimuli = deque(self._facts())
             now = time.monotonic()
@@ -223,9 +226,11 @@ class Daemon:
             for job_id in self._searches.concluded():
                 self._advance_again(job_id)
             self._pruner.step()
+            if not self._draining:
+                self._reporter.step(is_idle=self._is_idle())
             if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
-            if until_idle and self._is_idle():
+            if until_idle and self._is_idle() and not self._reporter.is_busy:
                 return
 
     def _take_over(self) -> None:
@@ -335,6 +340,7 @@ class Daemon:
         failpoint("daemon.close.before")
         self._store.wait = None
         self._searches.close()
+        self._reporter.close()
         self._engines.stop()
         failpoint("daemon.close.engines_ended")
         try:
@@ -545,6 +551,7 @@ class Daemon:
             case MoveJob(job_id, state, reason):
                 log.info("job %d %s%s", job_id, state, f": {reason}" if reason else "")
                 if state.is_final:
+                    self._reporter.ended(job_id)
                     self._searches.forget(job_id)
                     self._dossiers.forget(job_id)
             case Trouble(because):

@@ -72,7 +72,9 @@ class Scheduler:
     def environment(self) -> dict[str, str]:
         """What its processes inherit; a program that is run with it is ended by `close` as well."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("FOLDQ_")}
-        settings = {f"FOLDQ_{name.upper()}": str(v) for name, v in self._settings.items()}
+        # Seconds of work for each job that few tests look at.
+        settings = {"FOLDQ_REPORT__AUTOMATIC": "false"}
+        settings |= {f"FOLDQ_{name.upper()}": str(v) for name, v in self._settings.items()}
         return {**inherited, **settings, MARK: self._mark}
 
     def start(self, *flags: str, ready: bool = True) -> Self:

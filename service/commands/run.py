@@ -1,5 +1,6 @@
 """The commands that bring searches in: serve, run, submit, validate."""
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from service.commands.terminal import ExitCode, foldq, present, print_json, quot
 if TYPE_CHECKING:
     from schemas.settings import Settings
     from service.beginning import Beginning
+    from service.commands.own_scheduler import OwnScheduler
     from service.commands.submission import Submission
     from service.commands.validation import Verdict
     from service.records import Job
@@ -121,6 +123,7 @@ def _run(
     if submission.job is not None and submission.job.state.is_final:
         job = submission.job
         _print_outcome(settings, job, as_json=as_json)
+        _tell_report(settings, job)
     elif beginning is None:
         tell(f"A scheduler runs on {quoted(settings.spool)} already; it does the work.")
         job = _follow(settings, submission)
@@ -134,6 +137,7 @@ def _run(
             job = _follow(settings, submission, scheduler)
             # Before the engines are stopped, which takes a moment.
             _print_outcome(settings, job, as_json=as_json)
+            _tell_report(settings, job, scheduler)
     return job
 
 
@@ -322,6 +326,22 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
         tell(f"\nStopping. What is recorded stays; to go on: {go_on}")
         raise typer.Exit(130) from None
     return job
+
+
+def _tell_report(settings: "Settings", job: "Job", scheduler: "OwnScheduler | None" = None) -> None:
+    """Name the page of a job, and wait for it while the command's own scheduler writes it."""
+    from service.reporter import report_path
+
+    path = report_path(settings, job.id)
+    if scheduler is not None and settings.report.automatic and not path.exists():
+        tell("[dim]Writing the report …[/]")
+        try:
+            while scheduler.is_alive and not path.exists():  # it ends when that is done
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            tell(f"Not written; later: foldq report {job.id}")
+    if path.exists():
+        tell(f"report      {quoted(path)}")
 
 
 def _print_outcome(settings: "Settings", job: "Job", *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from service.records import Job
 from service.report import texts
 from service.report.drawing import Figure, template
 from service.report.importance import importance
-from service.report.library import packed_plotly, plotly_digest
+from service.report.library import packed, packed_plotly, plotly_digest
 from service.report.material import Material
 from service.report.model import model_view
 from service.report.plots import drawn
@@ -67,6 +67,7 @@ def render(
     scripts = [_part("theme.js"), _part("report.js")]
     failures, more_failures = texts.failure_groups(records, job)
     lost, after_loss = texts.lost(records, job)
+    found = importance(material)
     now = datetime.now(UTC)
     return (
         _templates()
@@ -85,7 +86,8 @@ def render(
             facts=texts.facts(material),
             best=texts.best(material, results),
             model=_model(job, names),
-            figures=_grouped(drawn(material, importance(material))),
+            figures=_grouped(drawn(material, found)),
+            no_importance=found.missing if len(material.axes) > 1 else "",
             trials=trials(material),
             failures=failures,
             more_failures=more_failures,
@@ -107,7 +109,7 @@ def _model(job: Job, names: Mapping[str, str] | None) -> tuple[Any, Any] | None:
 def _grouped(figures: list[Figure]) -> list[tuple[str, list[tuple[Figure, Any]]]]:
     """Return the plots with their data, those of one group together."""
     return [
-        (group, [(figure, _safe(_escaped(figure.to_json()))) for figure in members])
+        (group, [(figure, packed(figure.to_json().encode())) for figure in members])
         for group, members in groupby(figures, key=lambda figure: figure.group)
     ]
 

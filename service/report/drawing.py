@@ -125,6 +125,16 @@ def frame(scores: NDArray[np.float64]) -> tuple[dict[str, Any], str]:
     )
 
 
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """Return a logarithmic axis, marked at powers of ten, and in between where there are few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    each = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    apart = max(1, math.ceil((last - first) / 8))
+    marks = [m * 10.0**e for e in range(first, last + 1, apart) for m in each]
+    marks = [mark for mark in marks if low * 0.9 <= mark <= high * 1.1]
+    return {"type": "log", "tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks]}
+
+
 def plain(text: object, length: int = VALUE_LENGTH) -> str:
     """Return text for a plot: plotly would take its tags and entities for markup."""
     shown = printable(" ".join(str(text).split()))
@@ -135,10 +145,10 @@ def plain(text: object, length: int = VALUE_LENGTH) -> str:
 
 def template(*, dark: bool) -> dict[str, Any]:
     """Return the plotly template of a ground: fonts, lines and colours."""
-    ink, quiet, line, raised = (
-        ("#e6e8eb", "#a9b0ba", "#343a43", "#22272e")
+    ink, quiet, line, raised, veil = (
+        ("#e6e8eb", "#a9b0ba", "#343a43", "#22272e", "rgba(22,25,29,.7)")
         if dark
-        else ("#1c2127", "#59616c", "#e3e6ea", "#ffffff")
+        else ("#1c2127", "#59616c", "#e3e6ea", "#ffffff", "rgba(255,255,255,.7)")
     )
     # The best stand out from the ground: light on dark, dark on light. Cut at the ends that would
     # drown in it.
@@ -179,7 +189,7 @@ def template(*, dark: bool) -> dict[str, Any]:
             },
             "hovermode": "closest",
             "updatemenudefaults": {"bgcolor": raised, "bordercolor": line, "font": {"color": ink}},
-            "annotationdefaults": {"font": {"color": quiet}},
+            "annotationdefaults": {"font": {"color": quiet}, "bgcolor": veil},
         },
         "data": {"parcoords": [{"line": {"colorbar": bar}}], "heatmap": [{"colorbar": bar}]},
     }  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.report.axes import Axis
-from service.report.drawing import LABEL_LENGTH, Drawing, Figure, plain, trace
+from service.report.drawing import LABEL_LENGTH, Drawing, Figure, frame, plain, trace
 from service.report.importance import Importance, by_importance
 from service.report.material import Material
 
@@ -59,10 +59,12 @@ def heat_map(material: Material, found: Importance) -> list[Figure]:
             }
         )
     one, other = maps[0][:2]
+    framed, _ = frame(material.means[rows])
+    limits = {"cmin": framed["range"][0], "cmax": framed["range"][1]} if framed else {}
     drawn.layout.update(
         xaxis={"title": {"text": plain(one.label)}, "type": "category", "showgrid": False},
         yaxis={"title": {"text": plain(other.label)}, "type": "category", "showgrid": False},
-        coloraxis={"colorbar": {"title": {"text": plain(material.metric_label, 16)}}},
+        coloraxis={"colorbar": {"title": {"text": plain(material.metric_label, 16)}}, **limits},
         margin={"t": 16},
     )
     if len(buttons) > 1:

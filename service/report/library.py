@@ -14,7 +14,12 @@ def packed_plotly() -> str:
     The same bytes each time, so that equal searches make equal pages.
     """
     script = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(script, 9, mtime=0)).decode("ascii")
+    return packed(script)
+
+
+def packed(content: bytes) -> str:
+    """Return bytes as a page carries them: gzipped, in base64, the same each time."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii")
 
 
 @cache

@@ -15,7 +15,7 @@ from service.report.axes import Axis, axes
 from service.results import CVResults, Folds, cv_results, read_folds
 
 #: Candidates drawn one by one in a plot; of larger searches the best and an even sample.
-MAX_POINTS = 1500
+MAX_POINTS = 1000
 #: How many of those are the best ones.
 _BEST_POINTS = 300
 
@@ -108,21 +108,6 @@ class Material:
         """The parameters that tell candidates apart."""
         every = axes(self.folds.candidates, self.job.spec.get("search", {}))
         return [axis for axis in every if axis.varies and axis.name != self.resource]
-
-    @cached_property
-    def shown(self) -> NDArray[np.intp]:
-        """The rows that are drawn one by one: `scored`, or of very many the best and a sample."""
-        return thinned(self.scored, self.means, MAX_POINTS)
-
-    @property
-    def shown_note(self) -> str:
-        """What was left out of `shown`, as a sentence; empty if nothing was."""
-        if len(self.shown) == len(self.scored):
-            return ""
-        return (
-            f" Drawn are {len(self.shown):,} of {len(self.scored):,} candidates: the best"
-            f" {_BEST_POINTS} and an even sample of the others."
-        )
 
     @cached_property
     def seconds(self) -> NDArray[np.float64]:

@@ -3,9 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.report.drawing import BLUE, COLORS, GREY, ORANGE, Drawing, Figure, frame, plain, trace
+from service.report.drawing import (
+    BLUE,
+    COLORS,
+    GREY,
+    ORANGE,
+    Drawing,
+    Figure,
+    frame,
+    log_axis,
+    plain,
+    trace,
+)
 from service.report.hover import hover
-from service.report.material import Material, thinned
+from service.report.material import MAX_POINTS, Material, thinned
 
 #: Candidates whose folds are shown one by one.
 BEST_SHOWN = 10
@@ -25,7 +36,7 @@ def best_so_far(material: Material) -> list[Figure]:
         return []
     unit, divisor = _unit(float(material.seconds[rows].max()))
     times = material.seconds / divisor
-    points = thinned(rows, material.means, 1500)
+    points = thinned(rows, material.means, MAX_POINTS)
     framed, outside = frame(material.means[rows])
     drawn = Drawing(
         trace("scatter",
@@ -91,7 +102,7 @@ def fit_time(material: Material) -> list[Figure]:
     rows = material.scored[times[material.scored] > 0]
     if len(rows) < 2:
         return []
-    points = thinned(rows, material.means, 1500)
+    points = thinned(rows, material.means, MAX_POINTS)
     framed, outside = frame(material.means[rows])
     order = rows[np.lexsort((-material.means[rows], times[rows]))]
     best = np.maximum.accumulate(material.means[order])
@@ -121,10 +132,8 @@ def fit_time(material: Material) -> list[Figure]:
 
 def _log_time(times: NDArray[np.float64]) -> dict[str, object]:
     """Return the kind of a time axis: logarithmic where times are of different orders."""
-    spread = float(times.max() / times.min())
-    if spread < 5:
-        return {"rangemode": "tozero"}
-    return {"type": "log", "dtick": 1 if spread > 100 else "D2"}
+    low, high = float(times.min()), float(times.max())
+    return {"rangemode": "tozero"} if high < 5 * low else log_axis(low, high)
 
 
 def fold_spread(material: Material) -> list[Figure]:

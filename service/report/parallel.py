@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.report.axes import ABSENT, Axis
-from service.report.drawing import GREY, Drawing, Figure, plain, template, trace
+from service.report.drawing import GREY, Drawing, Figure, frame, plain, template, trace
 from service.report.hover import hover
 from service.report.importance import Importance, by_importance
 from service.report.material import Material, thinned
@@ -76,7 +76,7 @@ def parallel(material: Material, found: Importance) -> list[Figure]:
     drawn.layout.update(
         xaxis={
             "tickvals": x, "ticktext": titles, "side": "top", "showgrid": False, "ticks": "",
-            "range": [-0.35, len(x) - 0.55], "tickangle": 0, "showline": False,
+            "range": [-0.6 if shown[0].categories else -0.35, len(x) - 0.5], "tickangle": 0, "showline": False,
         },
         yaxis={"visible": False, "range": [-0.04, 1.04]},
         margin={"l": 12, "r": 28, "t": 40, "b": 12}, shapes=shapes, annotations=annotations,
@@ -142,9 +142,15 @@ class _Scale:
     @classmethod
     def of_scores(cls, material: Material, rows: NDArray[np.intp]) -> "_Scale":
         means = material.means[rows]
+        framed, _ = frame(means)
         low, high = float(means.min()), float(means.max())
+        cut = bool(framed) and framed["range"][0] > low
+        low = max(low, framed["range"][0]) if framed else low
+        means = np.maximum(means, low)
         heights = (means - low) / ((high - low) or 1.0)
         ticks = [(part, f"{low + part * (high - low):.4g}") for part in (0, 0.25, 0.5, 0.75, 1)]
+        if cut:
+            ticks[0] = (0.0, f"≤ {low:.4g}")
         return cls(material.metric_label, heights, ticks if high > low else ticks[:1])
 
 

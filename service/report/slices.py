@@ -4,10 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.report.axes import Axis
-from service.report.drawing import BLUE, Drawing, Figure, frame, plain, trace
+from service.report.drawing import BLUE, Drawing, Figure, frame, log_axis, plain, trace
 from service.report.heatmap import MAX_CELLS, apart
 from service.report.hover import hover
 from service.report.importance import Importance, by_importance
@@ -16,7 +15,7 @@ from service.report.material import Material, thinned
 #: Parameters that have a plot, values up to which these are boxes, and points in each plot.
 MAX_SLICES = 12
 MAX_BOXES = 15
-SLICE_POINTS = 600
+SLICE_POINTS = 400
 
 
 def slices(material: Material, found: Importance) -> list[Figure]:
@@ -30,8 +29,8 @@ def slices(material: Material, found: Importance) -> list[Figure]:
         left_out += f" The {MAX_SLICES} of {len(axes)} parameters that matter most are shown."
     return [
         Figure(
-            f"parameter-{number}", axis.label, _slice_text(axis) + (left_out if number == 1 else ""),
-            _slice(material, axis), group,
+            f"parameter-{number}", axis.label,
+            _slice_text(axis) + (left_out if number == 1 else ""), _slice(material, axis), group,
         )
         for number, axis in enumerate(axes[:MAX_SLICES], 1)
     ]  # fmt: skip
@@ -62,9 +61,9 @@ def _slice(material: Material, axis: Axis) -> Drawing:
             text=[hover(material, row) for row in shown],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
-        return Drawing(
-            points, height=300, showlegend=False, yaxis=title, xaxis=_kind(axis, axis.distinct)
-        )
+        distinct = axis.distinct
+        kind = log_axis(float(distinct[0]), float(distinct[-1])) if axis.is_log else {}
+        return Drawing(points, height=300, showlegend=False, yaxis=title, xaxis=kind)
     traces = []
     places: list[float] = axis.distinct[:MAX_CELLS].tolist()
     if np.isnan(axis.places[rows]).any():
@@ -98,13 +97,3 @@ def _slice(material: Material, axis: Axis) -> Drawing:
     return Drawing(
         *traces, height=300, showlegend=False, yaxis=title, xaxis={"type": "category", "ticks": ""}
     )
-
-
-def _kind(axis: Axis, distinct: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the kind of a numeric axis, marked at whole powers of ten where there are some."""
-    if not axis.is_log:
-        return {}
-    decades = math.log10(distinct[-1] / distinct[0])
-    if decades > 8:
-        return {"type": "log"}
-    return {"type": "log", "dtick": 1 if decades > 2 else "D2"}

@@ -8,6 +8,7 @@ from schemas.settings import (
     CatalogSettings,
     ClusterSettings,
     Limits,
+    ReportSettings,
     Settings,
     ShortcutSettings,
 )
@@ -19,6 +20,7 @@ SECTIONS = {
     "limits": Limits,
     "cluster": ClusterSettings,
     "shortcuts": ShortcutSettings,
+    "report": ReportSettings,
 }
 
 

@@ -9,15 +9,19 @@
     !printing && (root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches);
   const say = (text) => { document.getElementById("said").textContent = text; };
 
+  async function unpacked(element) {
+    const bytes = Uint8Array.from(atob(element.textContent.trim()), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
   // --- plotly, carried along or fetched -------------------------------------------------------
   let library;
   const plotly = () => (library ??= (async () => {
     const packed = document.getElementById("plotly");
     if (packed) {
-      const bytes = Uint8Array.from(atob(packed.textContent.trim()), (sign) => sign.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
       const script = document.createElement("script");
-      script.textContent = await new Response(stream).text();
+      script.textContent = await unpacked(packed);
       document.head.append(script);
     }
     if (!window.Plotly) throw new Error("plotly.js is not there");
@@ -31,6 +35,14 @@
     responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
+
+  // Blue and grey that stand out from a dark ground as much as from a light one.
+  const onDark = [["#0072b2", "#5aaee6"], ["0,114,178,.15", "90,174,230,.18"], ["#56b4e9", "#b5dcf7"], ["#8a8f98", "#9aa2ad"]];
+  function shaded(traces) {
+    let text = JSON.stringify(traces);
+    if (isDark()) for (const [light, dark] of onDark) text = text.replaceAll(light, dark);
+    return JSON.parse(text);
+  }
 
   // Lines of the parallel coordinates name the part of the colour scale they are drawn in.
   function recolored(traces) {
@@ -84,18 +96,21 @@
   async function draw(figure) {
     const Plotly = await plotly();
     const { holder } = figure;
+    figure.plot ??= JSON.parse(await unpacked(figure.packed));
+    holder.style.setProperty("--least", `${(figure.plot.layout.xaxis?.tickvals?.length ?? 0) * 84}px`);
     const layout = structuredClone(figure.plot.layout);
+    menuOf(figure, layout, holder);
     if (holder.clientWidth < 520) {  // room for the plot, not for what stands around it
       layout.margin = { ...layout.margin, l: 8, r: 8 };
       if (layout.coloraxis?.colorbar) {
-        layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, orientation: "h", y: -0.28, thickness: 10 };
-        layout.height += 60;
+        layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, orientation: "h", y: 1.02, yanchor: "bottom", thickness: 10, title: { side: "top", ...layout.coloraxis.colorbar.title } };
+        layout.margin.t = 70;
+        layout.height += 50;
         holder.style.height = `${layout.height}px`;
       }
     }
-    menuOf(figure, layout, holder);
     layout.template = template();
-    await Plotly.react(holder, recolored(structuredClone(figure.plot.data)), layout, config);
+    await Plotly.react(holder, recolored(shaded(figure.plot.data)), layout, config);
     figure.drawn = true;
   }
 
@@ -115,12 +130,10 @@
 
   function takeIn() {
     for (const element of all("#plots figure")) {
-      const plot = read(element.querySelector("script"));
       const holder = element.querySelector(".plot");
-      const axes = plot.layout.xaxis?.tickvals?.length ?? 0;
-      holder.style.setProperty("--least", `${axes * 84}px`);
+      const packed = element.querySelector("script");
       const known = figures.get(element.id);
-      figures.set(element.id, { holder, plot, drawn: false, chosen: known?.chosen });
+      figures.set(element.id, { holder, packed, drawn: false, chosen: known?.chosen });
       seen.observe(holder);
     }
   }

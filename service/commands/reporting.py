@@ -1,0 +1,55 @@
+"""The command that writes the page of a search: report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.commands.options import AsJson, JobId, Spool, settings_of
+from service.commands.terminal import print_json, quoted, tell
+
+
+def report(
+    ctx: typer.Context,
+    job_id: JobId,
+    spool: Spool = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write there. [default: beside the results]"
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Open it in the browser when it is written.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the page of a search: one HTML file with tables and plots that opens offline.
+
+    The scheduler writes it by itself when a job has ended. Of a job that still runs it shows
+    what is there by now.
+
+    For example:
+      foldq report 7
+      foldq report 7 --open
+      foldq report 7 -o digits.html
+    """
+    from service.jsontext import document
+    from service.records import find_job, open_records
+    from service.reporter import write
+
+    settings = settings_of(ctx, spool)
+    with open_records(settings.database_path) as records:
+        job = find_job(records, job_id)  # before the seconds that it takes
+    written = write(settings, job_id, output)
+    if as_json:
+        print_json(document(job_id=job_id, file=str(written), bytes=written.stat().st_size))
+    else:
+        typer.echo(written)
+    if not job.state.is_final:
+        tell(f"[yellow]Partial:[/] job {job_id} is {job.state}.")
+    if show:
+        import webbrowser
+
+        if not webbrowser.open(written.absolute().as_uri()):
+            tell(f"There is no browser here; the file is {quoted(written)}")
