@@ -76,7 +76,8 @@ def parallel(material: Material, found: Importance) -> list[Figure]:
     drawn.layout.update(
         xaxis={
             "tickvals": x, "ticktext": titles, "side": "top", "showgrid": False, "ticks": "",
-            "range": [-0.6 if shown[0].categories else -0.35, len(x) - 0.5], "tickangle": 0, "showline": False,
+            "range": [-0.6 if shown[0].categories else -0.35, len(x) - 0.5], "tickangle": 0,
+            "showline": False,
         },
         yaxis={"visible": False, "range": [-0.04, 1.04]},
         margin={"l": 12, "r": 28, "t": 40, "b": 12}, shapes=shapes, annotations=annotations,
