@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import AsJson, JobId, Spool, settings_of
+from service.commands.options import AsJson, JobId, Spool, records_of, settings_of
 from service.commands.terminal import print_json, quoted, tell
 
 
@@ -35,11 +35,11 @@ def report(
       foldq report 7 -o digits.html
     """
     from service.jsontext import document
-    from service.records import find_job, open_records
+    from service.records import find_job
     from service.reporter import write
 
     settings = settings_of(ctx, spool)
-    with open_records(settings.database_path) as records:
+    with records_of(settings) as records:
         job = find_job(records, job_id)  # before the seconds that it takes
     written = write(settings, job_id, output)
     if as_json:
