@@ -1,0 +1,117 @@
+"""What all plots share: their type, their colours in light and dark, and text that is only text."""
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from service.printable import printable
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+#: Categories, in colours that the colour-blind can tell apart (Okabe and Ito, 2008), in an order
+#: in which neighbours differ most. The same in light and dark: each has 3:1 on both grounds, but
+#: the yellow, which is left out.
+BLUE, ORANGE, GREEN, PINK, SKY, RED = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00",
+)  # fmt: skip
+GREY = "#8a8f98"
+COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+
+#: Characters of one label on an axis, and of one value in a hover text.
+LABEL_LENGTH = 28
+VALUE_LENGTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One plot of a search.
+
+    Attributes
+    ----------
+    key : str
+        The same for the same plot of every search; of letters, digits and "-".
+    title : str
+        Plain text, as all texts here.
+    what : str
+        What it shows and how that was worked out, what was left out of it.
+    plot : plotly.graph_objects.Figure
+        Without a title of its own.
+    group : str
+        Plots of one group belong side by side, under this title; empty for one that stands alone.
+    """
+
+    key: str
+    title: str
+    what: str
+    plot: "go.Figure"
+    group: str = ""
+
+
+def plain(text: object, length: int = VALUE_LENGTH) -> str:
+    """Return text for a plot: plotly would take its tags and entities for markup."""
+    shown = printable(" ".join(str(text).split()))
+    if len(shown) > length:
+        shown = shown[: length - 1] + "…"
+    return html.escape(shown, quote=False)
+
+
+def figure(*traces: Any, height: int = 400, **layout: Any) -> "go.Figure":
+    """Return a plotly figure in the colours of the report."""
+    import plotly.graph_objects as go
+
+    drawn = go.Figure(data=list(traces))
+    drawn.update_layout(template=template(dark=False), height=height, **layout)
+    return drawn
+
+
+def template(*, dark: bool) -> dict[str, Any]:
+    """Return the plotly template of a ground: fonts, lines and colours."""
+    ink, quiet, line, raised = (
+        ("#e6e8eb", "#a9b0ba", "#343a43", "#22272e")
+        if dark
+        else ("#1c2127", "#59616c", "#e3e6ea", "#ffffff")
+    )
+    # The best stand out from the ground: light on dark, dark on light. Cut at the ends that would
+    # drown in it.
+    scale = ("#3f4788", "#31688e", "#21918c", "#35b779", "#90d743", "#fde725")
+    if not dark:
+        scale = ("#d8df3a", "#6fcb57", "#2fa97f", "#25848e", "#35608d", "#440154")
+    steps = [[index / (len(scale) - 1), color] for index, color in enumerate(scale)]
+    axis = {
+        "gridcolor": line,
+        "linecolor": line,
+        "zeroline": False,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": line,
+        "automargin": True,
+        "title": {"standoff": 10, "font": {"size": 13, "color": quiet}},
+        "tickfont": {"color": quiet},
+    }
+    bar = {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": quiet}}
+    return {
+        "layout": {
+            "font": {"family": "system-ui, sans-serif", "size": 12, "color": ink},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": list(COLORS),
+            "colorscale": {"sequential": steps, "sequentialminus": steps},
+            "coloraxis": {"colorbar": bar},
+            "xaxis": axis,
+            "yaxis": axis,
+            "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
+            "legend": {
+                "orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom",
+                "font": {"color": quiet},
+            },
+            "hoverlabel": {
+                "bgcolor": raised, "bordercolor": quiet, "align": "left",
+                "font": {"family": "system-ui, sans-serif", "color": ink},
+            },
+            "hovermode": "closest",
+            "updatemenudefaults": {"bgcolor": raised, "bordercolor": line, "font": {"color": ink}},
+            "annotationdefaults": {"font": {"color": quiet}},
+        },
+        "data": {"parcoords": [{"line": {"colorbar": bar}}], "heatmap": [{"colorbar": bar}]},
+    }  # fmt: skip
