@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from service.printable import printable
 from service.records import Job
-from service.report.drawing import Figure, template
+from service.report.drawing import template
+from service.report.importance import importance
 from service.report.library import packed_plotly, plotly_digest
 from service.report.material import Material
 from service.report.plots import drawn
@@ -52,7 +53,8 @@ def render(
         HTML, of less than 3 MB whatever the size of the search.
     """
     material = Material.read(records, job)
-    figures = drawn(material)
+    found = importance(material)
+    figures = drawn(material, found)
     scripts = [_part("theme.js"), _part("report.js")]
     live = refresh if not job.state.is_final else None
     return (
@@ -66,7 +68,7 @@ def render(
             plotly=packed_plotly() if script_url is None else None,
             refresh=live,
             themes=as_script_data({"light": template(dark=False), "dark": template(dark=True)}),
-            figures=[(figure, _safe(_figure_data(figure))) for figure in figures],
+            figures=[(figure, _safe(_escaped(figure.to_json()))) for figure in figures],
             summary=summary(material, results),
             trials=trials(material),
             job=job,
@@ -128,14 +130,6 @@ def digest(text: str) -> str:
 def as_script_data(value: object) -> Any:
     """Return JSON that may stand in a `<script>`: nothing in it ends that, or begins a comment."""
     return _safe(_escaped(json.dumps(value, allow_nan=False)))
-
-
-def _figure_data(figure: Figure) -> str:
-    from plotly.io.json import to_json_plotly
-
-    plot = figure.plot.to_plotly_json()
-    plot["layout"].pop("template", None)  # the page puts in that of its ground
-    return _escaped(to_json_plotly(plot))
 
 
 def _escaped(text: str) -> str:

@@ -1,8 +1,13 @@
 """What all plots share: their type, their colours in light and dark, and text that is only text."""
 
 import html
+import json
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from service.printable import printable
 
@@ -22,8 +27,34 @@ COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 LABEL_LENGTH = 28
 VALUE_LENGTH = 80
 
+#: A trace of plotly, as its JSON has it.
+Trace = dict[str, Any]
 
-@dataclass(frozen=True, slots=True)
+
+class Drawing:
+    """What a plot is made of, as plotly's JSON has it. NumPy arrays may stand in it.
+
+    Plain dictionaries: plotly's own classes check each value as it is set, which takes seconds for
+    a page full of plots. `Figure.plot` has all of it checked.
+
+    Parameters
+    ----------
+    *traces : Trace
+    **layout
+        `height` is 400 pixels by default; the width is the page's.
+    """
+
+    def __init__(self, *traces: Trace, **layout: Any):
+        self.traces = list(traces)
+        self.layout: dict[str, Any] = {"height": 400, **layout}
+
+
+def trace(kind: str, **properties: Any) -> Trace:
+    """Return a trace of some kind: scatter, bar, box, heatmap."""
+    return {"type": kind, **properties}
+
+
+@dataclass(frozen=True)
 class Figure:
     """One plot of a search.
 
@@ -35,8 +66,7 @@ class Figure:
         Plain text, as all texts here.
     what : str
         What it shows and how that was worked out, what was left out of it.
-    plot : plotly.graph_objects.Figure
-        Without a title of its own.
+    drawing : Drawing
     group : str
         Plots of one group belong side by side, under this title; empty for one that stands alone.
     """
@@ -44,8 +74,34 @@ class Figure:
     key: str
     title: str
     what: str
-    plot: "go.Figure"
+    drawing: Drawing
     group: str = ""
+
+    @cached_property
+    def plot(self) -> "go.Figure":
+        """The figure for notebooks and other programs, checked by plotly, which takes its time."""
+        import plotly.graph_objects as go
+
+        layout = {"template": template(dark=False), **self.drawing.layout}
+        return go.Figure(data=self.drawing.traces, layout=layout)
+
+    def to_json(self) -> str:
+        """Return traces and layout as plotly.js takes them; what is not a number is null."""
+        whole = {"data": self.drawing.traces, "layout": self.drawing.layout}
+        return json.dumps(_plain_data(whole), separators=(",", ":"), allow_nan=False)
+
+
+def _plain_data(value: Any) -> Any:
+    """Return plain Python; numbers with seven digits, which is more than a screen can show."""
+    if isinstance(value, dict):
+        return {name: _plain_data(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_data(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain_data(value.tolist())
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    return value
 
 
 def plain(text: object, length: int = VALUE_LENGTH) -> str:
@@ -54,15 +110,6 @@ def plain(text: object, length: int = VALUE_LENGTH) -> str:
     if len(shown) > length:
         shown = shown[: length - 1] + "…"
     return html.escape(shown, quote=False)
-
-
-def figure(*traces: Any, height: int = 400, **layout: Any) -> "go.Figure":
-    """Return a plotly figure in the colours of the report."""
-    import plotly.graph_objects as go
-
-    drawn = go.Figure(data=list(traces))
-    drawn.update_layout(template=template(dark=False), height=height, **layout)
-    return drawn
 
 
 def template(*, dark: bool) -> dict[str, Any]:
