@@ -4,20 +4,25 @@ import base64
 import hashlib
 import json
 import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from schemas import __version__
 from service.printable import printable
 from service.records import Job
-from service.report.drawing import template
+from service.report import texts
+from service.report.drawing import Figure, template
 from service.report.importance import importance
 from service.report.library import packed_plotly, plotly_digest
 from service.report.material import Material
+from service.report.model import model_view
 from service.report.plots import drawn
-from service.report.texts import summary
 from service.report.trials import trials
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ def render(
     results: Path | None,
     script_url: str | None = None,
     refresh: float | None = None,
+    home: str | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> str:
     """Make the page of a job.
 
@@ -46,6 +53,10 @@ def render(
         Where the page finds plotly.js; by default it carries it along and needs no network.
     refresh : float, optional
         Seconds after which the page of an unfinished job fetches itself anew; needs `script_url`.
+    home : str, optional
+        Where the list of all jobs is, for a page that is served.
+    names : mapping of str to str, optional
+        What the operator adds to scikit-learn's names: `settings.catalog.estimators`.
 
     Returns
     -------
@@ -53,10 +64,10 @@ def render(
         HTML, of less than 3 MB whatever the size of the search.
     """
     material = Material.read(records, job)
-    found = importance(material)
-    figures = drawn(material, found)
     scripts = [_part("theme.js"), _part("report.js")]
-    live = refresh if not job.state.is_final else None
+    failures, more_failures = texts.failure_groups(records, job)
+    lost, after_loss = texts.lost(records, job)
+    now = datetime.now(UTC)
     return (
         _templates()
         .get_template("report.html.j2")
@@ -66,14 +77,39 @@ def render(
             scripts=[_safe(script) for script in scripts],
             script_url=script_url,
             plotly=packed_plotly() if script_url is None else None,
-            refresh=live,
-            themes=as_script_data({"light": template(dark=False), "dark": template(dark=True)}),
-            figures=[(figure, _safe(_escaped(figure.to_json()))) for figure in figures],
-            summary=summary(material, results),
-            trials=trials(material),
+            refresh=refresh if not job.state.is_final and script_url is not None else None,
+            home=home,
+            themes=_script_data({"light": template(dark=False), "dark": template(dark=True)}),
             job=job,
+            tiles=texts.tiles(material, now),
+            facts=texts.facts(material),
+            best=texts.best(material, results),
+            model=_model(job, names),
+            figures=_grouped(drawn(material, importance(material))),
+            trials=trials(material),
+            failures=failures,
+            more_failures=more_failures,
+            lost=lost,
+            after_loss=after_loss,
+            life=texts.life(records, job),
+            job_file=texts.job_file(records, job),
+            version=__version__,
+            written=now.strftime("%Y-%m-%d %H:%M:%S UTC"),
         )
     )
+
+
+def _model(job: Job, names: Mapping[str, str] | None) -> tuple[Any, Any] | None:
+    view = model_view(job, names)
+    return None if view is None else (_safe(view[0]), _safe(view[1]))
+
+
+def _grouped(figures: list[Figure]) -> list[tuple[str, list[tuple[Figure, Any]]]]:
+    """Return the plots with their data, those of one group together."""
+    return [
+        (group, [(figure, _safe(_escaped(figure.to_json()))) for figure in members])
+        for group, members in groupby(figures, key=lambda figure: figure.group)
+    ]
 
 
 @cache
@@ -127,7 +163,7 @@ def digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def as_script_data(value: object) -> Any:
+def _script_data(value: object) -> Any:
     """Return JSON that may stand in a `<script>`: nothing in it ends that, or begins a comment."""
     return _safe(_escaped(json.dumps(value, allow_nan=False)))
 

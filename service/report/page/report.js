@@ -1,27 +1,274 @@
 "use strict";
-const root = document.documentElement;
-const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const darkness = matchMedia("(prefers-color-scheme: dark)");
-const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : darkness.matches);
+(() => {
+  const root = document.documentElement;
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const read = (element) => JSON.parse(element.textContent);
+  const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+  let printing = false;
+  const isDark = () =>
+    !printing && (root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches);
+  const say = (text) => { document.getElementById("said").textContent = text; };
 
-async function plotly() {
-  const packed = document.getElementById("plotly");
-  if (!packed) return window.Plotly;
-  const bytes = Uint8Array.from(atob(packed.textContent.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = document.createElement("script");
-  script.textContent = await new Response(stream).text();
-  document.head.append(script);
-  return window.Plotly;
-}
+  // --- plotly, carried along or fetched -------------------------------------------------------
+  let library;
+  const plotly = () => (library ??= (async () => {
+    const packed = document.getElementById("plotly");
+    if (packed) {
+      const bytes = Uint8Array.from(atob(packed.textContent.trim()), (sign) => sign.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const script = document.createElement("script");
+      script.textContent = await new Response(stream).text();
+      document.head.append(script);
+    }
+    if (!window.Plotly) throw new Error("plotly.js is not there");
+    return window.Plotly;
+  })());
 
-async function start() {
-  const Plotly = await plotly();
-  const themes = read("themes");
-  for (const holder of document.querySelectorAll("#plots figure")) {
-    const data = JSON.parse(holder.querySelector("script").textContent);
-    const layout = { ...data.layout, template: themes[isDark() ? "dark" : "light"] };
-    Plotly.newPlot(holder.querySelector(".plot"), data.data, layout, { responsive: true, displaylogo: false });
+  // --- plots ----------------------------------------------------------------------------------
+  const themes = read(document.getElementById("themes"));
+  const template = () => themes[isDark() ? "dark" : "light"];
+  const config = {
+    responsive: true, displaylogo: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  };
+
+  // Lines of the parallel coordinates name the part of the colour scale they are drawn in.
+  function recolored(traces) {
+    const steps = template().layout.colorscale.sequential;
+    const channels = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+    for (const trace of traces) {
+      if (trace.meta?.step === undefined) continue;
+      const place = trace.meta.step * (steps.length - 1);
+      const [one, other] = [steps[Math.floor(place)], steps[Math.min(Math.floor(place) + 1, steps.length - 1)]];
+      const share = place - Math.floor(place);
+      const [a, b] = [channels(one[1]), channels(other[1])];
+      trace.line.color = `rgb(${a.map((x, i) => Math.round(x * (1 - share) + b[i] * share))})`;
+    }
+    return traces;
   }
-}
-addEventListener("DOMContentLoaded", start);
+
+  // A menu of plotly's own is no form control: one of the page takes its place.
+  function menuOf(figure, layout, holder) {
+    const menu = layout.updatemenus?.[0];
+    delete layout.updatemenus;
+    if (!menu) return;
+    layout.margin = { ...layout.margin, t: 16 };
+    const label = document.createElement("label");
+    label.className = "choice";
+    label.append("Parameters ");
+    const select = document.createElement("select");
+    for (const button of menu.buttons) {
+      const choice = document.createElement("option");
+      choice.innerHTML = button.label; // escaped where it was made
+      select.append(choice);
+    }
+    select.addEventListener("change", async () => {
+      figure.chosen = select.selectedIndex;
+      (await plotly()).update(holder, ...structuredClone(menu.buttons[figure.chosen].args));
+    });
+    label.append(select);
+    holder.closest("figure").querySelector(".choice")?.remove();
+    holder.closest(".scroll").before(label);
+    if (figure.chosen && menu.buttons[figure.chosen]) {
+      select.selectedIndex = figure.chosen;
+      const [of_traces, of_layout] = menu.buttons[figure.chosen].args;
+      figure.plot.data.forEach((trace, i) => { trace.visible = of_traces.visible[i]; });
+      for (const [path, value] of Object.entries(of_layout)) {
+        const [axis] = path.split(".");
+        layout[axis].title.text = value;
+      }
+    }
+  }
+
+  const figures = new Map();
+  async function draw(figure) {
+    const Plotly = await plotly();
+    const { holder } = figure;
+    const layout = structuredClone(figure.plot.layout);
+    if (holder.clientWidth < 520) {  // room for the plot, not for what stands around it
+      layout.margin = { ...layout.margin, l: 8, r: 8 };
+      if (layout.coloraxis?.colorbar) {
+        layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, orientation: "h", y: -0.28, thickness: 10 };
+        layout.height += 60;
+        holder.style.height = `${layout.height}px`;
+      }
+    }
+    menuOf(figure, layout, holder);
+    layout.template = template();
+    await Plotly.react(holder, recolored(structuredClone(figure.plot.data)), layout, config);
+    figure.drawn = true;
+  }
+
+  const drawAll = (again) => Promise.all(
+    [...figures.values()].filter((figure) => again ? figure.drawn : !figure.drawn).map(draw));
+
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const figure = entry.isIntersecting && figures.get(entry.target.closest("figure")?.id);
+      if (!figure) continue;
+      seen.unobserve(entry.target);
+      draw(figure).catch((error) => {
+        figure.holder.textContent = `This plot cannot be drawn here: ${error.message}`;
+      });
+    }
+  }, { rootMargin: "600px" });
+
+  function takeIn() {
+    for (const element of all("#plots figure")) {
+      const plot = read(element.querySelector("script"));
+      const holder = element.querySelector(".plot");
+      const axes = plot.layout.xaxis?.tickvals?.length ?? 0;
+      holder.style.setProperty("--least", `${axes * 84}px`);
+      const known = figures.get(element.id);
+      figures.set(element.id, { holder, plot, drawn: false, chosen: known?.chosen });
+      seen.observe(holder);
+    }
+  }
+
+  // --- light and dark -------------------------------------------------------------------------
+  const button = document.getElementById("theme");
+  function shade() {
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
+    button.removeAttribute("aria-pressed");
+    drawAll(true);
+  }
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    try { localStorage.setItem("foldq-theme", root.dataset.theme); } catch { /* no storage here */ }
+    shade();
+  });
+  systemIsDark.addEventListener("change", shade);
+  addEventListener("beforeprint", () => { printing = true; drawAll(false); drawAll(true); });
+  addEventListener("afterprint", () => { printing = false; shade(); });
+
+  // --- copying --------------------------------------------------------------------------------
+  async function copy(text, from) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    say("Copied.");
+    if (from) {
+      const before = from.textContent;
+      from.textContent = "Copied";
+      setTimeout(() => { from.textContent = before; }, 1500);
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const one = event.target.closest(".copy");
+    if (one) copy(one.parentElement.querySelector("pre").textContent, one);
+    const icon = event.target.closest(".model .copy-paste-icon");  // of scikit-learn's view
+    if (icon) {
+      const prefix = icon.closest(".sk-toggleable__content")?.dataset.paramPrefix ?? "";
+      const cell = icon.parentElement.nextElementSibling?.textContent ?? "";
+      copy(prefix + cell.trim().split(/\s/)[0]);
+    }
+  });
+
+  // --- the table ------------------------------------------------------------------------------
+  const filtered = { text: "" };
+  function table() {
+    const body = document.querySelector(".trials tbody");
+    if (!body) return;
+    const heads = all(".trials thead th");
+    const keyOf = (row, at) => {
+      const cell = row.cells[at];
+      return cell.dataset.key === undefined ? cell.textContent : parseFloat(cell.dataset.key);
+    };
+    function order(at, down) {
+      const sign = down ? -1 : 1;
+      const rows = [...body.rows].map((row) => [keyOf(row, at), row]);
+      rows.sort(([a], [b]) => {
+        const [noA, noB] = [a === "" || Number.isNaN(a), b === "" || Number.isNaN(b)];
+        if (noA || noB) return noA - noB;  // what is missing comes last either way
+        if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+        return sign * String(a).localeCompare(String(b), undefined, { numeric: true });
+      });
+      body.append(...rows.map(([, row]) => row));
+      heads.forEach((head, i) => {
+        if (i === at) head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        else head.removeAttribute("aria-sort");
+      });
+    }
+    heads.forEach((head, at) => {
+      if (head.classList.contains("fixed")) return;
+      const sorter = document.createElement("button");
+      sorter.type = "button";
+      sorter.append(...head.childNodes);
+      head.append(sorter);
+      sorter.addEventListener("click", () => order(at, head.getAttribute("aria-sort") === "ascending"));
+    });
+
+    const names = heads.map((head) => head.textContent.trim().toLowerCase());
+    const field = document.getElementById("filter");
+    const compare = {
+      ">": (a, b) => a > b, "<": (a, b) => a < b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b,
+      "=": (a, b) => a === b, "!=": (a, b) => a !== b,
+    };
+    function test(word) {
+      const [, name, sign, value] = word.match(/^(.+?)(>=|<=|!=|=|>|<)(.+)$/) ?? [];
+      const at = names.indexOf(name);
+      if (at < 0) return (row) => row.textContent.toLowerCase().includes(word);
+      const number = parseFloat(value);
+      return (row) => {
+        const key = keyOf(row, at);
+        if (typeof key === "number" && !Number.isNaN(number)) return compare[sign](key, number);
+        const text = row.cells[at].textContent.trim().toLowerCase();
+        return sign === "!=" ? text !== value : sign === "=" && text === value;
+      };
+    }
+    function filter() {
+      filtered.text = field.value;
+      const tests = field.value.toLowerCase().split(/\s+/).filter(Boolean).map(test);
+      let n = 0;
+      for (const row of body.rows) {
+        row.hidden = !tests.every((passes) => passes(row));
+        n += !row.hidden;
+      }
+      document.getElementById("matches").textContent = tests.length ? `${n} of ${body.rows.length}` : "";
+    }
+    field.addEventListener("input", filter);
+    field.value = filtered.text;
+    filter();
+  }
+
+  // --- a search that is not over --------------------------------------------------------------
+  async function follow() {
+    const wait = parseFloat(document.querySelector("main").dataset.refresh);
+    if (!(wait > 0)) return;
+    await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+    try {
+      const answer = document.hidden ? null : await fetch(location.href);
+      if (answer?.ok) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const open = new Set(all("details[open]").map((details) => details.querySelector("summary").textContent));
+        all(".plot").forEach((holder) => window.Plotly?.purge(holder));
+        for (const part of ["header > div", "nav", "main"]) {
+          document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
+        }
+        for (const details of all("details")) {
+          details.open ||= open.has(details.querySelector("summary").textContent);
+        }
+        takeIn();
+        table();
+      }
+    } catch { /* the server is away; the page stays as it was */ }
+    follow();
+  }
+
+  function start() {
+    takeIn();
+    table();
+    shade();
+    follow();
+  }
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
+  else start();
+})();
