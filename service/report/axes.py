@@ -18,6 +18,7 @@ ABSENT = "–"
 _WIDE = 100.0
 
 _LOGARITHMIC = ("$logspace", "$geomspace", "$loguniform")
+_STRAIGHT = ("$linspace", "$range", "$uniform", "$randint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def axes(candidates: Sequence[dict[str, Any]], search: dict[str, Any]) -> list[A
     labels = short_labels(list(names))
     return [
         _axis(name, labels[name], [candidate.get(name, _NOTHING) for candidate in candidates],
-              spaced_by_logarithms=_says_logarithmic(search, name))
+              logarithmic=_says_logarithmic(search, name))
         for name in names
     ]  # fmt: skip
 
@@ -96,11 +97,11 @@ def axes(candidates: Sequence[dict[str, Any]], search: dict[str, Any]) -> list[A
 _NOTHING = object()
 
 
-def _axis(name: str, label: str, values: list[Any], *, spaced_by_logarithms: bool) -> Axis:
+def _axis(name: str, label: str, values: list[Any], *, logarithmic: bool | None) -> Axis:
     there = [value for value in values if value is not _NOTHING]
     if there and all(map(_is_number, there)):
         places = np.array([math.nan if v is _NOTHING else float(v) for v in values])
-        is_log = _is_logarithmic(np.unique(places[~np.isnan(places)]), spaced_by_logarithms)
+        is_log = _is_logarithmic(np.unique(places[~np.isnan(places)]), logarithmic)
         return Axis(name, label, places, None, is_log)
     spelled = [None if value is _NOTHING else _spelled(value) for value in values]
     by_text: dict[str, Any] = {}
@@ -124,10 +125,12 @@ def _spelled(value: Any) -> str:
     return text if not isinstance(value, (dict, list)) or len(text) < 60 else json.dumps(value)
 
 
-def _is_logarithmic(distinct: NDArray[np.float64], says_so: bool) -> bool:
+def _is_logarithmic(distinct: NDArray[np.float64], says: bool | None) -> bool:
     if len(distinct) < 2 or distinct[0] <= 0:
         return False
-    if says_so or distinct[-1] / distinct[0] >= _WIDE:
+    if says is not None:
+        return says
+    if distinct[-1] / distinct[0] >= _WIDE:
         return True
     if len(distinct) < 3:
         return False
@@ -135,13 +138,17 @@ def _is_logarithmic(distinct: NDArray[np.float64], says_so: bool) -> bool:
     return bool(ratios.max() / ratios.min() < 1.3 < steps.max() / steps.min())
 
 
-def _says_logarithmic(search: dict[str, Any], name: str) -> bool:
+def _says_logarithmic(search: dict[str, Any], name: str) -> bool | None:
+    """Return whether the job file spaces a parameter by logarithms; None if it lists values."""
     space = search.get("space") or {}
     spaces = space if isinstance(space, list) else [space]
-    return any(
-        isinstance(mapping.get(name), dict) and mapping[name].keys() & set(_LOGARITHMIC)
+    keys = {
+        key
         for mapping in spaces
-    )
+        if isinstance(mapping.get(name), dict)
+        for key in mapping[name].keys() & {*_LOGARITHMIC, *_STRAIGHT}
+    }
+    return bool(keys & {*_LOGARITHMIC}) if keys else None
 
 
 def short_labels(names: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.printable import printable
 
@@ -102,6 +103,26 @@ def _plain_data(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else None
     return value
+
+
+def frame(scores: NDArray[np.float64]) -> tuple[dict[str, Any], str]:
+    """Return the range of an axis of scores that a few very bad ones do not squeeze, and say so.
+
+    Scores further below the lower quartile than five times the distance of the quartiles are left
+    outside, when they are a quarter of all at most and would take two thirds of the axis.
+    """
+    low, q1, q3, high = np.percentile(scores, [0, 25, 75, 100]).tolist()
+    floor = q1 - 5 * (q3 - q1)
+    outside = int((scores < floor).sum())
+    inside = float(scores[scores >= floor].min())
+    if not outside or outside > len(scores) / 4 or high - low < 3 * (high - inside) or q1 == q3:
+        return {}, ""
+    margin = 0.06 * (high - inside)
+    return (
+        {"range": [inside - margin, high + margin]},
+        f" {outside:,} worse than {inside:.4g} lie{'s' if outside == 1 else ''} below the frame: a"
+        " double click shows all.",
+    )
 
 
 def plain(text: object, length: int = VALUE_LENGTH) -> str:

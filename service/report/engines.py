@@ -80,7 +80,7 @@ def engine_chart(material: Material) -> list[Figure]:
     drawn = Drawing(
         height=130 + 34 * len(lanes), barmode="overlay", bargap=0.3,
         xaxis={"title": {"text": "seconds since the start"}, "rangemode": "tozero"},
-        yaxis={"type": "category", "ticks": "", "categoryorder": "array",
+        yaxis={"type": "category", "ticks": "", "ticksuffix": "  ", "categoryorder": "array",
                "categoryarray": [lane.name for lane in reversed(lanes)]},
     )  # fmt: skip
     for kind, (label, color) in _KINDS.items():

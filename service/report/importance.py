@@ -221,7 +221,8 @@ def importance_figure(material: Material, found: Importance) -> list[Figure]:
             "title": {"text": "share of the scores’ variance"}, "tickformat": ".0%",
             "range": [0, max(share.total for share in shares) * 1.12],
         },
-        yaxis={"type": "category", "ticks": ""},
+        yaxis={"type": "category", "ticks": "", "ticksuffix": "  "},
+        legend={"traceorder": "normal"},
     )  # fmt: skip
     return [Figure("importance", "Parameter importance", _method(material, found), drawn)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.report.drawing import BLUE, COLORS, GREY, ORANGE, Drawing, Figure, plain, trace
+from service.report.drawing import BLUE, COLORS, GREY, ORANGE, Drawing, Figure, frame, plain, trace
 from service.report.hover import hover
 from service.report.material import Material, thinned
 
@@ -26,6 +26,7 @@ def best_so_far(material: Material) -> list[Figure]:
     unit, divisor = _unit(float(material.seconds[rows].max()))
     times = material.seconds / divisor
     points = thinned(rows, material.means, 1500)
+    framed, outside = frame(material.means[rows])
     drawn = Drawing(
         trace("scatter",
             x=times[points], y=material.means[points], mode="markers", name="candidate",
@@ -34,7 +35,7 @@ def best_so_far(material: Material) -> list[Figure]:
             hovertemplate=f"%{{text}}<br>after %{{x:.3~f}} {unit}<extra></extra>",
         ),
         xaxis={"title": {"text": f"{unit} since the start"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": plain(material.metric_label)}},
+        yaxis={"title": {"text": plain(material.metric_label)}, **framed},
     )  # fmt: skip
     iterations = material.folds.iteration
     parts = (
@@ -59,7 +60,7 @@ def best_so_far(material: Material) -> list[Figure]:
         what += " The best begins anew with each iteration, which has resources of its own."
     if len(points) < len(rows):
         what += f" Drawn are {len(points):,} of {len(rows):,}; the line is of all."
-    return [Figure("progress", "Best so far", what, drawn)]
+    return [Figure("progress", "Best so far", what + outside, drawn)]
 
 
 def _unit(seconds: float) -> tuple[str, float]:
@@ -91,6 +92,7 @@ def fit_time(material: Material) -> list[Figure]:
     if len(rows) < 2:
         return []
     points = thinned(rows, material.means, 1500)
+    framed, outside = frame(material.means[rows])
     order = rows[np.lexsort((-material.means[rows], times[rows]))]
     best = np.maximum.accumulate(material.means[order])
     front = order[np.diff(best, prepend=-np.inf) > 0]
@@ -109,12 +111,12 @@ def fit_time(material: Material) -> list[Figure]:
             hovertemplate="%{text}<br>fit %{x:.3~g} s<extra></extra>",
         ),
         xaxis={"title": {"text": "mean fit time (seconds)"}, **_log_time(times[rows])},
-        yaxis={"title": {"text": plain(material.metric_label)}},
+        yaxis={"title": {"text": plain(material.metric_label)}, **framed},
     )  # fmt: skip
     what = "What a better score costs: means over the splits, of the fit as if nothing were shared."
     if len(points) < len(rows):
         what += f" Drawn are {len(points):,} of {len(rows):,}; the line is of all."
-    return [Figure("fit-time", "Score against fit time", what, drawn)]
+    return [Figure("fit-time", "Score against fit time", what + outside, drawn)]
 
 
 def _log_time(times: NDArray[np.float64]) -> dict[str, object]:
@@ -134,7 +136,7 @@ def fold_spread(material: Material) -> list[Figure]:
     drawn = Drawing(
         height=90 + 34 * len(best), showlegend=False,
         xaxis={"title": {"text": plain(material.metric_label)}},
-        yaxis={"type": "category", "title": {"text": "candidate"}, "ticks": ""},
+        yaxis={"type": "category", "title": {"text": "candidate"}, "ticks": "", "ticksuffix": "  "},
     )  # fmt: skip
     for row in reversed(best):
         there = material.folds.present[row] & np.isfinite(scores[row])
@@ -176,6 +178,7 @@ def rungs(material: Material) -> list[Figure]:
         of_this = folds.iteration == iteration
         labels.append(f"{int(folds.n_resources[of_this].max()):,}")
         counts.append(int(of_this.sum()))
+    framed, outside = frame(np.array([material.means[row] for rows in lives for row in rows]))
     drawn = Drawing(height=420, showlegend=False)
     for number, rows in enumerate(reversed(lives)):
         is_best = number == len(lives) - 1
@@ -202,7 +205,7 @@ def rungs(material: Material) -> list[Figure]:
             ],
             "range": [-0.3, last + 0.3],
         },
-        yaxis={"title": {"text": plain(material.metric_label)}},
+        yaxis={"title": {"text": plain(material.metric_label)}, **framed},
     )
     what = (
         "Each line is a candidate, as far as it came: the best orange, others of the last iteration"
@@ -210,4 +213,4 @@ def rungs(material: Material) -> list[Figure]:
     )
     if len(lives) < n_all:
         what += f" Drawn are the {len(lives)} of {n_all:,} that came furthest."
-    return [Figure("rungs", "Successive halving", what, drawn)]
+    return [Figure("rungs", "Successive halving", what + outside, drawn)]

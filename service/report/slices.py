@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.report.axes import Axis
-from service.report.drawing import BLUE, Drawing, Figure, plain, trace
+from service.report.drawing import BLUE, Drawing, Figure, frame, plain, trace
 from service.report.heatmap import MAX_CELLS, apart
 from service.report.hover import hover
 from service.report.importance import Importance, by_importance
@@ -25,12 +25,12 @@ def slices(material: Material, found: Importance) -> list[Figure]:
         return []
     axes = by_importance(material, found)
     group = "Score by each parameter"
-    left_out = ""
+    left_out = frame(material.means[material.scored])[1]
     if len(axes) > MAX_SLICES:
-        left_out = f" The {MAX_SLICES} of {len(axes)} parameters that matter most are shown."
+        left_out += f" The {MAX_SLICES} of {len(axes)} parameters that matter most are shown."
     return [
         Figure(
-            f"parameter-{number}", axis.label, _slice_text(axis) + left_out,
+            f"parameter-{number}", axis.label, _slice_text(axis) + (left_out if number == 1 else ""),
             _slice(material, axis), group,
         )
         for number, axis in enumerate(axes[:MAX_SLICES], 1)
@@ -52,7 +52,8 @@ def _slice_text(axis: Axis) -> str:
 
 def _slice(material: Material, axis: Axis) -> Drawing:
     rows = material.scored
-    title = {"title": {"text": plain(material.metric_label)}}
+    framed, _ = frame(material.means[rows])
+    title = {"title": {"text": plain(material.metric_label)}, **framed}
     if not _is_boxed(axis):
         shown = thinned(rows[~np.isnan(axis.places[rows])], material.means, SLICE_POINTS)
         points = trace(

@@ -104,7 +104,7 @@ def facts(material: Material) -> list[tuple[str, str]]:
         scoring = ", ".join(scoring)
     spared = [f"{duration(job.spared_seconds)} of fits shared"] if job.spared_seconds else []
     spared += [f"{counted(job.n_reused, 'fold')} taken from the records"] if job.n_reused else []
-    said = [
+    said: list[tuple[str, list[Any]]] = [
         ("Estimator", [job.estimator]),
         ("Data", [job.data, shape]),
         ("Fingerprint", [job.data_fingerprint and job.data_fingerprint[:16]]),
