@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from schemas import __version__
 from service.commands import look, run, steer, upkeep
+from service.commands.dashboard import dashboard
 from service.commands.explained import explained
 from service.commands.options import Spool
 
@@ -30,6 +31,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         look.results,
         look.history,
         look.engines,
+        dashboard,
     ),
     "Steer": (
         steer.cancel,
