@@ -22,8 +22,9 @@ T = TypeVar("T")
 #: Largest text or blob that a query may make (bytes), so that `zeroblob(1e9)` is nobody's end.
 _MAX_BYTES = 64 << 20
 
-#: What a query may not do, though the connection cannot write: open other files.
+#: What a query may not do: open other files, or write, which the connection could not do anyway.
 _FORBIDDEN = frozenset({sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH})
+_WRITING = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 
 #: Pragmas that only tell; Datasette looks at the tables with them.
 _PRAGMAS = frozenset(
@@ -60,8 +61,19 @@ class LiveRecords(Database):  # type: ignore[misc]
         raise PermissionError("the records are only read here")
 
     async def execute(self, *args: Any, **options: Any) -> Any:
-        """Run SQL as Datasette does, without its note on stderr about every mistake in it."""
-        return await super().execute(*args, **{**options, "log_sql_errors": False})
+        """Run SQL as Datasette does, without its note on stderr about every mistake in it.
+
+        Raises
+        ------
+        sqlite3.OperationalError
+            Also for what is forbidden; Datasette shows it beside the query.
+        """
+        try:
+            return await super().execute(*args, **{**options, "log_sql_errors": False})
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_AUTH:
+                raise sqlite3.OperationalError("only reading these records is allowed") from error
+            raise
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         """Ask a question in one of Datasette's threads.
@@ -83,6 +95,10 @@ class LiveRecords(Database):  # type: ignore[misc]
 
 
 def _authorize(action: int, name: str | None, *_: object) -> int:
-    is_pragma = action == sqlite3.SQLITE_PRAGMA
-    refused = action in _FORBIDDEN or (is_pragma and name not in _PRAGMAS)
+    refused = (
+        action in _FORBIDDEN
+        # A virtual table such as json_each is declared, for itself alone, by a row in the schema.
+        or (action in _WRITING and name != "sqlite_master")
+        or (action == sqlite3.SQLITE_PRAGMA and name not in _PRAGMAS)
+    )
     return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK

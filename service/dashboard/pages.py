@@ -17,6 +17,7 @@ from pluggy import HookimplMarker
 from schemas.lifecycle import JobState
 from service.dashboard import live
 from service.dashboard.reports import report_page
+from service.dashboard.tables import DATABASE, METADATA
 from service.jsontext import document, dumps
 from service.recordfaults import NewerDatabase, OlderDatabase, RecordsDamaged, RecordsUnusable
 from service.records import NoRecords, NoSuchJob, find_job, open_records
@@ -173,14 +174,19 @@ class Pages:
         ]
 
     @hook
-    def extra_template_vars(self, datasette: Any) -> dict[str, Any]:
-        """Give the pages the name of the spool, and addresses of files that change with a version."""
+    def extra_template_vars(self, datasette: Any, view_name: str | None) -> dict[str, Any]:
+        """Give the pages what stands on each: the spool, the version; and what tables are about."""
         settings = settings_of(datasette)
         if settings is None:
             return {}
         from schemas import __version__
 
-        return {"spool": str(settings.spool), "foldq_version": __version__}
+        return {
+            "spool": str(settings.spool),
+            "foldq_version": __version__,
+            "is_row": view_name == "row",
+            "about_tables": METADATA["databases"][DATABASE]["tables"],
+        }
 
     @hook
     def prepare_connection(self, conn: sqlite3.Connection, datasette: Any) -> None:
