@@ -30,8 +30,8 @@ def dashboard(
 ) -> None:
     """Show the jobs and the records in the browser, live, until Ctrl-C.
 
-    Listens on 127.0.0.1 only, changes nothing, and lets in who has the address that it prints: there
-    is a token in it. Needs no scheduler.
+    Listens on 127.0.0.1 only, changes nothing, and lets in who has the address that it prints:
+    there is a token in it. Needs no scheduler.
 
     For example:
       foldq dashboard --open

@@ -1,8 +1,8 @@
 """The records as Datasette asks them: each question on a connection of its own that cannot write.
 
-`mode=ro`, like every command that looks: SQLite then reads the write-ahead log too, and sees what was
-committed a moment ago. `immutable=1`, Datasette's other way, would read the database file alone and
-believe that it never changes: stale or torn rows while a scheduler writes.
+`mode=ro`, like every command that looks: SQLite then reads the write-ahead log too, and sees what
+was committed a moment ago. `immutable=1`, Datasette's other way, would read the database file alone
+and believe that it never changes: stale or torn rows while a scheduler writes.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class LiveRecords(Database):  # type: ignore[misc]
         super().__init__(datasette, path=str(path), is_mutable=True)
         self._file = path
 
-    def connect(self, write: bool = False) -> Any:
+    def connect(self, write: bool = False) -> Any:  # noqa: ARG002
         """Refuse: there is no connection that stays, and none that writes."""
         raise PermissionError("the records are only read here")
 

@@ -51,7 +51,8 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>{head}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 36rem; margin: 15vh auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 36rem;
+  margin: 15vh auto; padding: 0 1rem }}
 </style></head><body><h1>{title}</h1><p>{text}</p></body></html>
 """
 
@@ -80,7 +81,7 @@ class Guard:
     def __init__(self, app: App, token: str) -> None:
         self._app = app
         self._token = token.encode()
-        # Cookies do not know ports: two dashboards, each behind a tunnel of its own, have two names.
+        # Cookies know no ports: two dashboards, each behind its own tunnel, have two names.
         self.cookie = f"foldq-{sha256(self._token).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: App, send: App) -> None:
@@ -119,8 +120,8 @@ class Guard:
     async def _let_in(self, scope: Scope, send: App, token: bytes) -> None:
         """Put the token into a cookie and go on to the address without it.
 
-        By a page rather than by a redirection: the cookie is `SameSite=Strict`, and would not be sent
-        along with one that began in another program's page.
+        By a page rather than by a redirection: the cookie is `SameSite=Strict`, and would not be
+        sent along with one that began in another program's page.
         """
         if not self._is_right(token):
             await _answer(send, 401, "Locked", _LOCKED)

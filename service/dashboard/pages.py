@@ -155,7 +155,7 @@ async def _page(
 
 
 class Pages:
-    """The plugin. Datasette's are shared by all of a process: to others than ours it says nothing."""
+    """The plugin. All Datasettes of a process share it; to others than ours it says nothing."""
 
     __name__ = "foldq-dashboard"
 
@@ -238,7 +238,7 @@ async def _tell(datasette: Any, request: Any, exception: Exception) -> Any:
             status, about, title = exception.status, exception.error_dict, exception.title
             said = exception.message
             if exception.message_is_html:
-                said = Markup(said)  # noqa: S704
+                said = Markup(said)
         case _ if isinstance(exception, UNREADABLE):
             status, title, said = 503, "No records to read", why(exception)
         case _:

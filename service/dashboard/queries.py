@@ -5,26 +5,36 @@ once, and looks at one search only. What looks at all searches looks at the tabl
 counts of each, or at as many of the latest attempts as it says.
 """
 
+import re
 from textwrap import dedent
 from typing import Any
 
 #: The job that is asked for: indexes serve it as they serve a number.
-_JOB = (
-    "(SELECT CASE WHEN :job = '' THEN (SELECT max(id) FROM job) ELSE CAST(:job AS INTEGER) END)"
-)
+_JOB = "(SELECT CASE WHEN :job = '' THEN (SELECT max(id) FROM job) ELSE CAST(:job AS INTEGER) END)"
+
+_ORDER = ("job", "parameter", "metric", "data", "estimator", "days", "kind", "outcome")
 
 _OF_JOB = "Job: its number; empty: the one submitted last."
 
 
 def _query(title: str, description: str, sql: str) -> dict[str, Any]:
-    return {"title": title, "description": description, "sql": dedent(sql).strip()}
+    text = dedent(sql).strip()
+    # In the order of their description; Datasette would take any.
+    names = sorted(set(re.findall(r":([a-z]+)", text)), key=_ORDER.index)
+    return {
+        "title": title,
+        "description": description,
+        "sql": text,
+        "params": names,
+        "hide_sql": True,
+    }
 
 
 QUERIES: dict[str, dict[str, Any]] = {
     "best_candidates": _query(
         "Best candidates of a job",
-        f"{_OF_JOB} Metric: empty for the first one. Mean over the finished folds, with the standard"
-        " error of that mean; what matters when a search is not finished, or several metrics count.",
+        f"{_OF_JOB} Metric: empty for the first one. Mean over the finished folds, with its standard"
+        " error; also of a search that is not finished, by any of several metrics.",
         f"""
         WITH asked AS (
           SELECT id, coalesce(nullif(:metric, ''), scoring ->> '$[0]') AS metric
@@ -34,13 +44,14 @@ QUERIES: dict[str, dict[str, Any]] = {
           FROM asked JOIN task ON task.job_id = asked.id AND task.state = 'done'
           WHERE task.kind = 'fold'
         ), ranked AS (
-          SELECT candidate_id, avg(score) AS mean, count(score) AS n,
-                 avg(score * score) - avg(score) * avg(score) AS variance
+          SELECT candidate_id, avg(score) AS mean, count(score) AS n
           FROM scored GROUP BY candidate_id ORDER BY mean DESC LIMIT 100
         )
         SELECT candidate.job_id, candidate.number AS candidate, candidate.params,
                round(mean, 6) AS mean_score,
-               CASE WHEN n > 1 THEN round(sqrt(max(variance, 0) / (n - 1)), 6) END AS standard_error,
+               (SELECT CASE WHEN n > 1 THEN
+                         round(sqrt(avg((score - mean) * (score - mean)) / (n - 1)), 6) END
+                FROM scored WHERE scored.candidate_id = ranked.candidate_id) AS standard_error,
                n AS folds
         FROM ranked JOIN candidate ON candidate.id = ranked.candidate_id ORDER BY mean DESC
         """,
@@ -139,8 +150,8 @@ QUERIES: dict[str, dict[str, Any]] = {
     ),
     "dearest_jobs": _query(
         "Dearest jobs",
-        "Days: how far to look back; empty: 30. Seconds of fitting and scoring, all engines together,"
-        " and what was spared by sharing fits.",
+        "Days: how far to look back; empty: 30. Seconds of fitting and scoring, all engines"
+        " together, and what was spared by sharing fits.",
         """
         SELECT id AS job_id, name AS job, state, estimator, data, n_done AS folds,
                round(fold_seconds, 1) AS fold_seconds, round(spared_seconds, 1) AS spared_seconds,

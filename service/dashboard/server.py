@@ -93,8 +93,8 @@ def serve(settings: "Settings", listening: socket.socket, token: str) -> None:
 def opened(url: str) -> Iterator[None]:
     """Open the address in a browser for the length of the block.
 
-    By a file that leads there: the arguments of a browser's process, and so the token, could be seen
-    by everybody on the machine.
+    By a file that leads there: the arguments of a browser's process, and so the token, could be
+    seen by everybody on the machine.
     """
     with tempfile.TemporaryDirectory(prefix="foldq-") as directory:  # for its owner only
         page = Path(directory) / "dashboard.html"

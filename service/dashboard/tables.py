@@ -12,7 +12,7 @@ _AT = "ISO-8601, UTC"
 
 _JOB = {
     "title": "Jobs",
-    "description": "Searches as they were handed in: what was asked, how far each is, what came out.",
+    "description": "Searches: what was asked, how far each is, what came out.",
     "label_column": "name",
     "sort_desc": "id",
     "size": 50,
@@ -74,7 +74,7 @@ _TASK = {
         "kind": "prepare, fold or refit.",
         "split": "Number of the cross-validation split, from 0.",
         "state": "pending, dispatched; at the end done, failed or cancelled.",
-        "reason": "Why it failed: error (the model's own), timeout, poison (took down its engines).",
+        "reason": "Why it failed: error (the model's own), timeout, poison (ended engines).",
         "n_attempts": "Times it was computed to an end.",
         "n_engines_lost": "Engines lost while it was alone on them.",
         "test_scores": _SCORES,
@@ -134,8 +134,7 @@ _EVENT = {
 
 _FOLD = {
     "title": "Folds",
-    "description": "Each fold with its candidate's parameters and its job's name: the table to start"
-    " from.",
+    "description": "Each fold with its candidate's parameters and its job's name: where to start.",
     "size": 50,
     "units": {"fit_time": "s", "score_time": "s", "spared_time": "s"},
     "columns": {
@@ -162,8 +161,8 @@ METADATA: dict[str, Any] = {
         DATABASE: {
             "title": "The records",
             "description": "Every job, candidate, fold, attempt, engine and event. Times are UTC,"
-            " durations are seconds. Click on a column's cog to sort and facet; each page is there as"
-            " CSV and JSON too.",
+            " durations are seconds. The cog of a column sorts and facets; each page is"
+            " there as CSV and JSON too.",
             "queries": QUERIES,
             "tables": {
                 "job": _JOB,

@@ -301,8 +301,10 @@ def test_a_job_that_is_not_there_is_said_so(records, ask, path, capsys):
 
 # --- the tables ----------------------------------------------------------------------------------
 
-PARAMETERS = {"job": "2", "metric": "", "parameter": "C", "data": "", "estimator": "", "days": "9999",
-              "kind": "", "outcome": ""}  # fmt: skip
+PARAMETERS = {
+    "job": "2", "metric": "", "parameter": "C", "data": "", "estimator": "", "days": "9999",
+    "kind": "", "outcome": "",
+}  # fmt: skip
 
 #: What each question answers of the records above: a column, and what stands in it.
 ANSWERS = {
