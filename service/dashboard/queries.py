@@ -33,7 +33,7 @@ def _query(title: str, description: str, sql: str) -> dict[str, Any]:
 QUERIES: dict[str, dict[str, Any]] = {
     "best_candidates": _query(
         "Best candidates of a job",
-        f"{_OF_JOB} Metric: empty for the first one. Mean over the finished folds, with its standard"
+        f"{_OF_JOB} Metric: empty for the first one. Mean over finished folds, with its standard"
         " error; also of a search that is not finished, by any of several metrics.",
         f"""
         WITH asked AS (

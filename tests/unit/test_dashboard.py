@@ -4,14 +4,19 @@ import asyncio
 import csv
 import io
 import json
+import queue
 import sqlite3
+import webbrowser
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
 from fabricated import Fabricated, at
+from typer.testing import CliRunner
 
 from schemas.settings import Settings
+from service.cli import app as cli
 from service.lock import hold
 from service.recordfaults import RecordsUnusable
 
@@ -21,6 +26,7 @@ from service.dashboard.app import make_datasette
 from service.dashboard.guard import Guard, new_token
 from service.dashboard.live import PAGE_SIZE
 from service.dashboard.queries import QUERIES
+from service.dashboard.server import PortTaken, address, listen, opened
 
 NASTY = "</script><script>alert(1)</script>&<!--"
 
@@ -472,3 +478,58 @@ def test_a_mistake_of_ours_is_told_without_its_insides(records, ask, monkeypatch
     assert answer.status_code == 500
     assert "hunter2" not in answer.text
     assert "/job/1.json could not be shown" in caplog.text
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_next_free_port_is_taken_unless_one_was_asked_for(monkeypatch):
+    with listen(0) as taken:
+        busy = taken.getsockname()[1]
+        assert taken.getsockname()[0] == "127.0.0.1"
+        monkeypatch.setattr("service.dashboard.server.PORT", busy)
+        with listen(None) as other:
+            assert other.getsockname()[1] != busy
+        with pytest.raises(PortTaken, match=f"Port {busy} of 127.0.0.1 .* in use"):
+            listen(busy)
+
+
+def test_a_port_in_use_ends_the_command(spool):
+    with listen(0) as taken:
+        port = str(taken.getsockname()[1])
+        ended = CliRunner().invoke(cli, ["dashboard", "--spool", str(spool), "--port", port])
+    assert ended.exit_code == 2
+    assert "in use" in ended.stderr
+    assert "next free one" in ended.stderr
+
+
+def test_it_prints_its_address_and_serves(spool, monkeypatch):
+    served = []
+    monkeypatch.setattr("service.dashboard.server.serve", lambda *given: served.append(given))
+    ended = CliRunner().invoke(cli, ["dashboard", "--spool", str(spool), "--port", "0"])
+    assert ended.exit_code == 0
+    ((settings, listening, token),) = served
+    assert settings.spool == spool
+    assert ended.stdout == f"{address(listening, token)}\n"
+    assert "no records" in ended.stderr
+    listening.close()
+
+
+def test_without_datasette_it_says_what_to_install(spool, monkeypatch):
+    monkeypatch.setattr("service.commands.dashboard.NEEDED", ("no_such_package",))
+    ended = CliRunner().invoke(cli, ["dashboard", "--spool", str(spool)])
+    assert ended.exit_code == 2
+    assert 'pip install "foldq[dashboard]"' in ended.stderr
+
+
+def test_the_browser_is_led_by_a_file_of_ours_alone(monkeypatch):
+    """Its arguments, and so the token, could be read by everybody on the machine."""
+    opened_at = queue.Queue()
+    monkeypatch.setattr(webbrowser, "open", opened_at.put)
+    with opened("http://127.0.0.1:1/?token=secret"):
+        uri = opened_at.get(timeout=60)
+        assert "secret" not in uri
+        page = Path(uri.removeprefix("file://"))
+        assert "url=http://127.0.0.1:1/?token=secret" in page.read_text()
+        assert page.parent.stat().st_mode & 0o077 == 0
+    assert not page.exists()
