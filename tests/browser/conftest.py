@@ -1,18 +1,13 @@
-"""A headless Chromium, where there is one, and dashboards to look at with it."""
+"""A headless Chromium, where there is one."""
 
-import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster import MARK, ROOT
+from cluster import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "unit"))  # for fabricated records
 
@@ -31,9 +26,12 @@ def chromium() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The browser; without one the test is skipped."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The browser; without one the test is skipped.
+
+    Not for the session: its driver has an event loop in the thread, and later tests their own.
+    """
     pytest.importorskip("datasette", reason="the extra `dashboard` is not installed")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = chromium()
@@ -59,42 +57,3 @@ def page(browser: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert complaints == [], "the page complained in its console"
-
-
-@dataclass
-class Dashboard:
-    """A dashboard that runs: the address that it printed, and its process."""
-
-    url: str
-    process: subprocess.Popen[str]
-
-    def at(self, path: str) -> str:
-        """Give the address of a page, without the token."""
-        return self.url.partition("/?")[0] + path
-
-
-@contextmanager
-def dashboard(spool: Path, environment: dict[str, str] | None = None) -> Iterator[Dashboard]:
-    """Run `foldq dashboard` on a spool."""
-    command = [sys.executable, "-m", "service.cli", "dashboard", "--spool", str(spool), "--json"]
-    process = subprocess.Popen(
-        [*command, "--port", "0"],
-        cwd=ROOT,
-        env={**(environment or os.environ), MARK: "dashboard"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        yield Dashboard(json.loads(process.stdout.readline())["url"], process)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def serve() -> Callable[..., Any]:
-    """Give `dashboard`, to be used in a `with`."""
-    return dashboard

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from dashboards import dashboard
 from fabricated import Fabricated
 
 PATIENCE = 120_000  # milliseconds, as the browser's
@@ -45,8 +46,6 @@ def spool(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shown(spool):
     """A dashboard of these records."""
-    from conftest import dashboard
-
     with dashboard(spool) as running:
         yield running
 
@@ -69,7 +68,7 @@ def test_from_the_list_through_a_filter_to_a_job_and_its_plots(page, shown):
     page.locator("#state", has_text="completed").wait_for()
     report = page.frame_locator("#report")
     report.locator(".js-plotly-plot").first.wait_for()
-    assert report.locator("body > header").is_hidden()
+    report.locator("body > header").wait_for(state="hidden")
     # The frame is as long as what is in it: the page scrolls, not the frame.
     until(lambda: page.evaluate(OVERHANG) <= 2)
     page.get_by_role("link", name="folds", exact=True).click()
@@ -99,11 +98,11 @@ def test_it_fits_a_telephone_and_the_night(page, shown):
     for path in ("/", "/job/1", "/foldq", "/foldq/job", "/foldq/job/1"):
         page.goto(shown.at(path), wait_until="domcontentloaded")
         assert page.evaluate(overflow) <= 0, path
-    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    assert page.evaluate(ground) == "rgb(246, 247, 249)"
     page.get_by_role("button", name="Dark").click()
-    assert page.evaluate(ground) == "rgb(22, 25, 29)"
+    assert page.evaluate(ground) == "rgb(16, 19, 23)"
     page.goto(shown.at("/"))
-    assert page.evaluate(ground) == "rgb(22, 25, 29)"  # remembered
+    assert page.evaluate(ground) == "rgb(16, 19, 23)"  # remembered
 
 
 def test_who_has_no_token_sees_that_one_is_needed(page, shown):
@@ -113,8 +112,8 @@ def test_who_has_no_token_sees_that_one_is_needed(page, shown):
     page.complaints.clear()  # it says so in the console, too
 
 
-def test_it_waits_for_the_first_records_and_tells_when_it_is_gone(page, serve, tmp_path):
-    with serve(tmp_path / "spool") as shown:
+def test_it_waits_for_the_first_records_and_tells_when_it_is_gone(page, tmp_path):
+    with dashboard(tmp_path / "spool") as shown:
         page.goto(shown.url)
         page.get_by_text("There are no records yet").wait_for()
         Fabricated(tmp_path / "spool").job("the-first", state="queued")
@@ -128,8 +127,8 @@ def test_it_waits_for_the_first_records_and_tells_when_it_is_gone(page, serve, t
         assert "ERR_CONNECTION" in page.complaints.pop()
 
 
-def test_a_running_search_is_followed_to_its_end_without_loading_again(page, serve, scheduler):
-    with serve(scheduler.spool, scheduler.environment) as shown:
+def test_a_running_search_is_followed_to_its_end_without_loading_again(page, scheduler):
+    with dashboard(scheduler.spool, scheduler.environment) as shown:
         page.goto(shown.url)
         page.get_by_text("scheduler running").wait_for()
         scheduler.drop(SEARCH, "followed-in-browser.json")

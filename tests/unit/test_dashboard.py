@@ -360,12 +360,12 @@ def test_reused_folds_name_the_search_that_computed_them(records, ask):
 
 def test_tables_have_titles_units_facets_and_lead_to_the_jobs(records, ask):
     page = ask("/foldq/job").text
-    assert "Searches as they were handed in" in page
+    assert "Searches: what was asked" in page
     assert '<a href="/job/2">wine</a>' in page
     assert NASTY not in page
     facets = ask("/foldq/job.json").json()["facet_results"]
     assert facets["tags"]["results"][0]["value"] in ("course", "lab-3", NASTY)
-    assert "0.5&nbsp;s" in ask("/foldq/task?job_id=1").text
+    assert "500.0&nbsp;ms" in ask("/foldq/task?job_id=1").text
     assert ask("/foldq/task?job_id=1&_labels=on").text.count("digits-svc")
     assert "<dt>file_digest</dt>" in ask("/foldq/job/1").text
 

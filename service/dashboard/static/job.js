@@ -32,7 +32,10 @@
     if (!inner?.body) return;
     const fit = () => { frame.style.height = `${Math.ceil(inner.documentElement.getBoundingClientRect().height)}px`; };
     inner.documentElement.dataset.embedded = "";
-    inner.querySelector("body > header")?.setAttribute("hidden", "");
+    const head = inner.querySelector("body > header");
+    if (head) head.style.display = "none";
+    inner.body.style.padding = "0";
+    inner.body.style.maxWidth = "none";
     watching?.disconnect();
     watching = new ResizeObserver(fit);
     watching.observe(inner.documentElement);
