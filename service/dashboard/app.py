@@ -23,7 +23,7 @@ _HERE = Path(__file__).parent
 _OWN, _PLOTLY = "-/foldq", "-/plotly"
 
 SETTINGS: dict[str, Any] = {
-    "sql_time_limit_ms": 5000,
+    "sql_time_limit_ms": 10000,
     "facet_time_limit_ms": 1000,
     "suggest_facets": False,  # each page would try every column; the columns' menus offer them
     "allow_download": False,  # of a database that is being written it would be torn: foldq backup

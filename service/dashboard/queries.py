@@ -39,19 +39,20 @@ QUERIES: dict[str, dict[str, Any]] = {
         WITH asked AS (
           SELECT id, coalesce(nullif(:metric, ''), scoring ->> '$[0]') AS metric
           FROM job WHERE id = {_JOB}
-        ), scored AS (
-          SELECT task.candidate_id, test_scores ->> ('$."' || metric || '"') AS score
-          FROM asked JOIN task ON task.job_id = asked.id AND task.state = 'done'
-          WHERE task.kind = 'fold'
         ), ranked AS (
-          SELECT candidate_id, avg(score) AS mean, count(score) AS n
-          FROM scored GROUP BY candidate_id ORDER BY mean DESC LIMIT 100
+          SELECT task.job_id, candidate_id, '$."' || metric || '"' AS path,
+                 avg(test_scores ->> ('$."' || metric || '"')) AS mean,
+                 count(test_scores ->> ('$."' || metric || '"')) AS n
+          FROM asked CROSS JOIN task ON task.job_id = asked.id AND task.state = 'done'
+          WHERE task.kind = 'fold'
+          GROUP BY candidate_id ORDER BY mean DESC LIMIT 100
         )
         SELECT candidate.job_id, candidate.number AS candidate, candidate.params,
                round(mean, 6) AS mean_score,
                (SELECT CASE WHEN n > 1 THEN
-                         round(sqrt(avg((score - mean) * (score - mean)) / (n - 1)), 6) END
-                FROM scored WHERE scored.candidate_id = ranked.candidate_id) AS standard_error,
+                         round(sqrt(avg(pow((test_scores ->> path) - mean, 2)) / (n - 1)), 6) END
+                FROM task WHERE task.job_id = ranked.job_id AND task.state = 'done'
+                  AND task.candidate_id = ranked.candidate_id) AS standard_error,
                n AS folds
         FROM ranked JOIN candidate ON candidate.id = ranked.candidate_id ORDER BY mean DESC
         """,
