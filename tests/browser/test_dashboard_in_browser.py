@@ -21,7 +21,8 @@ SEARCH = {
 
 #: Pixels of the report that its frame does not show.
 OVERHANG = """(() => { const frame = document.querySelector("#report");
-    return frame.contentDocument.documentElement.scrollHeight - frame.clientHeight; })()"""
+    const inner = frame.contentDocument.documentElement;
+    return inner.getBoundingClientRect().height - frame.clientHeight; })()"""
 
 
 def until(is_so):

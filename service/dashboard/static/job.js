@@ -31,11 +31,12 @@
     const inner = frame.contentDocument;
     if (!inner?.body) return;
     const fit = () => { frame.style.height = `${Math.ceil(inner.documentElement.getBoundingClientRect().height)}px`; };
-    inner.documentElement.dataset.embedded = "";
+    inner.documentElement.style.overflow = "hidden"; // the page around it scrolls
     const head = inner.querySelector("body > header");
     if (head) head.style.display = "none";
     inner.body.style.padding = "0";
     inner.body.style.maxWidth = "none";
+    inner.body.style.display = "flow-root"; // margins within, so that they count for its height
     watching?.disconnect();
     watching = new ResizeObserver(fit);
     watching.observe(inner.documentElement);
