@@ -24,6 +24,7 @@ from service.commands import (
     steer,
     upkeep,
 )
+from service.commands.dashboard import dashboard
 from service.commands.explained import explained
 from service.commands.options import Spool
 
@@ -44,6 +45,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         look_back.history,
         look_back.compare,
         look_now.engines,
+        dashboard,
     ),
     "Steer": (
         steer.cancel,

@@ -56,6 +56,8 @@ class Query:
     descending : bool
         Jobs without a value come last either way.
     limit : int or None
+    offset : int
+        Jobs left out at the beginning of the answer, for one page after another.
     """
 
     ids: tuple[int, ...] = ()
@@ -71,6 +73,7 @@ class Query:
     sort: SortKey = SortKey.ID
     descending: bool = False
     limit: int | None = None
+    offset: int = 0
 
 
 @dataclass(slots=True)
@@ -93,8 +96,10 @@ def find_jobs(records: sqlite3.Connection, query: Query, now: datetime) -> list[
     sql = (
         f"SELECT {JOB_COLUMNS} FROM job{where}"
         f" ORDER BY {_ORDER_BY[query.sort]} {direction} NULLS LAST, id {direction} LIMIT :limit"
+        " OFFSET :offset"
     )
-    values = {**where.values, "now": now.isoformat(), "limit": _limit(query.limit)}
+    bounds = {"limit": _limit(query.limit), "offset": query.offset}
+    values = {**where.values, **bounds, "now": now.isoformat()}
     return [Job.from_row(row) for row in select(records, sql, values)]
 
 

@@ -78,6 +78,8 @@ def past(tmp_path):
         (Query(sort=SortKey.NAME), [5, 2, 1, 3, 4]),
         (Query(sort=SortKey.DURATION, descending=True, limit=2), [1, 2]),
         (Query(sort=SortKey.SUBMITTED, descending=True, limit=1), [5]),
+        (Query(descending=True, limit=2, offset=2), [3, 2]),
+        (Query(offset=4), [5]),
         (Query(name="x'; DROP TABLE job; --"), []),
     ],
 )
