@@ -27,13 +27,13 @@ def slices(material: Material, found: Importance) -> list[Figure]:
     left_out = frame(material.means[material.scored])[1]
     if len(axes) > MAX_SLICES:
         left_out += f" The {MAX_SLICES} of {len(axes)} parameters that matter most are shown."
+    texts = [_slice_text(axis) for axis in axes[:MAX_SLICES]]
+    if left_out:
+        texts[0] = f"{texts[0].rstrip('.')}.{left_out}"
     return [
-        Figure(
-            f"parameter-{number}", axis.label,
-            _slice_text(axis) + (left_out if number == 1 else ""), _slice(material, axis), group,
-        )
-        for number, axis in enumerate(axes[:MAX_SLICES], 1)
-    ]  # fmt: skip
+        Figure(f"parameter-{number}", axis.label, text, _slice(material, axis), group)
+        for number, (axis, text) in enumerate(zip(axes, texts, strict=False), 1)
+    ]
 
 
 def _is_boxed(axis: Axis) -> bool:
