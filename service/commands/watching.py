@@ -154,7 +154,7 @@ class Follower:
                 if job.state == state and not is_due:
                     continue
             self._told[job.id] = (job.state, finished, moment)
-            self.console.print(progress_line(line), markup=False)
+            self.console.print(progress_line(line), markup=False, soft_wrap=True)
 
 
 def progress_line(line: Progress) -> str:

@@ -30,15 +30,14 @@ ONLY = {
         "conclusion.",
     ),
     "requests": (
-        (
-            "control.",
-            "spool.",
-            "store.admit.",
-            "store.change.",
-            "store.note.",
-            "store.retry.",
-            "store.record.",
-        )
+        "control.",
+        "daemon.job.",
+        "spool.",
+        "store.admit.",
+        "store.change.",
+        "store.note.",
+        "store.retry.",
+        "store.record.",
     ),
     "interrupted": ("daemon.interrupt.", "control.", "store.record."),
     "own engines": ("cluster.", "daemon.", "lock.", "store.engine_joined.", "store.recover."),

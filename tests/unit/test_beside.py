@@ -116,7 +116,11 @@ def _every_search_is_large(monkeypatch):
 
 
 def child():
-    (process,) = psutil.Process().children()
+    (process,) = [
+        process
+        for process in psutil.Process().children()
+        if "service.conclusion" in process.cmdline()
+    ]
     return process
 
 
