@@ -227,7 +227,7 @@ class Daemon:
                 self._advance_again(job_id)
             self._pruner.step()
             if not self._draining:
-                self._reporter.step(is_idle=self._is_idle())
+                self._reporter.step(is_idle=self._is_idle(), is_awaited=until_idle)
             if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
             if until_idle and self._is_idle() and not self._reporter.is_busy:

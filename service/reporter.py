@@ -2,7 +2,9 @@
 
 The scheduler must not wait for it, nor the engines share their processors with it: the process
 has the lowest priority (`SCHED_IDLE`, by which it runs on what nobody else uses), it begins when
-nothing runs or waits, or after a while at the latest, and its time is bounded. It ends with the
+nothing runs or waits, or after a while at the latest, and its time is bounded. Only where a
+scheduler ends as soon as it has nothing left to do, somebody waits for the page, and it is written
+like anything else: on a busy machine nothing is left for the lowest priority. It ends with the
 scheduler. What could not be written, or was broken off, is tried again at the next start; no job
 depends on it.
 """
@@ -31,6 +33,9 @@ REPORT = "report.html"
 #: Seconds after the end of a search for which its page waits for a moment without work.
 PATIENCE = 60.0
 
+#: Tells the process to let all others go before it.
+_STEPS_BACK = "steps-back"
+
 #: Jobs that ended last among which a start looks for those without their page.
 _LOOKED_AT = 200
 
@@ -45,6 +50,7 @@ class Reporter:
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self._is_awaited = False
         self._due: deque[tuple[float, int]] = deque()
         self._child: subprocess.Popen[bytes] | None = None
         self._job_id = 0
@@ -83,14 +89,17 @@ class Reporter:
         if self._settings.report.automatic:
             self._due.append((time.monotonic(), job_id))
 
-    def step(self, *, is_idle: bool) -> None:
+    def step(self, *, is_idle: bool, is_awaited: bool = False) -> None:
         """Begin with the next page if it is time, and see what became of the last one.
 
         Parameters
         ----------
         is_idle : bool
             Whether nothing runs or waits that engines could do.
+        is_awaited : bool
+            Whether the scheduler ends when nothing is left to do.
         """
+        self._is_awaited = is_awaited and is_idle
         if self._child is not None:
             self._look_after(self._child)
         elif self._due:
@@ -109,6 +118,8 @@ class Reporter:
     def _begin(self, job_id: int) -> None:
         command = [sys.executable, "-m", "service.reporter"]
         command += [str(self._settings.spool), str(job_id), str(os.getpid())]
+        if not self._is_awaited:
+            command.append(_STEPS_BACK)
         try:
             self._said = tempfile.TemporaryFile()  # noqa: SIM115
             self._child = subprocess.Popen(
@@ -203,10 +214,11 @@ def _step_back() -> None:
 
 
 def main() -> None:
-    """Write the page of one job: `python -m service.reporter SPOOL ID SCHEDULER`."""
-    spool, job_id, scheduler = sys.argv[1:]
+    """Write the page of one job: `python -m service.reporter SPOOL ID SCHEDULER [steps-back]`."""
+    spool, job_id, scheduler, *how = sys.argv[1:]
     die_with(int(scheduler))
-    _step_back()
+    if _STEPS_BACK in how:
+        _step_back()
     with suppress(NoSuchJob):  # pruned
         write(Settings.load(spool), int(job_id))
 

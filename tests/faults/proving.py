@@ -177,7 +177,7 @@ def _serve(
         searches.BESIDE_FROM = 0
     hits.unlink(missing_ok=True)
     failpoints.arm(points, hits)
-    daemon.serve(Settings(**fields), until_idle=True)
+    daemon.serve(Settings(**fields, report={"automatic": False}), until_idle=True)
     sys.stderr.flush()
 
 
