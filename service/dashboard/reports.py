@@ -9,8 +9,10 @@ from service.records import Job, find_job, open_records
 if TYPE_CHECKING:
     from schemas.settings import Settings
 
-#: Seconds after which the figures of a job that has not ended are drawn anew.
+#: Seconds after which the figures of a job that has not ended are drawn anew, and folds for each
+#: second more: drawing takes longer then, half a minute for a million.
 REFRESH = 5.0
+_FOLDS_A_SECOND = 10_000
 
 #: Reports kept: the pages that are open, most of the time.
 _KEPT = 8
@@ -44,7 +46,7 @@ def report_page(settings: "Settings", job_id: int, script: str) -> str:
                 job,
                 results=results if results.is_dir() else None,
                 script_url=script,
-                refresh=None if job.state.is_final else REFRESH,
+                refresh=None if job.state.is_final else REFRESH + job.n_tasks / _FOLDS_A_SECOND,
             )
         _pages[key] = page
         while len(_pages) > _KEPT:
