@@ -109,6 +109,18 @@ def origins(spool: Path | str | None = None, **flags: Any) -> list[Origin]:
     return listed
 
 
+def set_values(settings: Settings) -> dict[str, tuple[Any, str]]:
+    """Return what is set otherwise than by default: JSON values, and how `foldq.toml` has them."""
+    found = {}
+    for key, field in fields():
+        value = _at(settings, key.split("."))
+        if value != field.get_default(call_default_factory=True):
+            found[key] = (_masked(_plain(value)), spelled(value, field))
+    for tag, limits in settings.tags.items():
+        found[f"tags.{tag}"] = (_plain(limits), _toml(_plain(limits)))
+    return found
+
+
 def _tag_keys(key: str) -> tuple[str, ...]:
     tag, _, name = key.removeprefix("tags.").rpartition(".")
     return "tags", tag, name

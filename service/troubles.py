@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
+from service import logs
+
 log = logging.getLogger("foldq")
 
 Source = Literal["records", "engines", "results", "files"]
@@ -61,10 +63,10 @@ class Troubles:
             return
         if because is None:
             del reasons[about]
-            log.info("over: %s", before)
+            log.info("over: %s", before, extra=logs.about("trouble over", source=source))
         else:
             reasons[about] = because
-            log.error("%s", because)
+            log.error("%s", because, extra=logs.about("trouble", source=source))
         self._tell()
 
     def keep(self, source: Source, prefix: str, names: set[str]) -> None:
