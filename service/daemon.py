@@ -41,6 +41,7 @@ from service.engines import (
 from service.handover import known_engines, open_batches
 from service.localcluster import LocalCluster
 from service.logs import about, start_logging
+from service.observer import Observer
 from service.policy import Policy
 from service.prune import Pruner
 from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
@@ -199,7 +200,7 @@ class Daemon:
         self._n_timers = 0
         self._next_look = 0.0
         self._draining = False
-        self._journal = journal.Journal()
+        self._observer = Observer(settings, store, self._core, self._searches, troubles)
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -208,6 +209,7 @@ class Daemon:
         """Run until told to stop, or with `until_idle` until nothing is left to do."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
+        self._observer.listen(self._after)
         self._take_over()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         incoming = self._settings.spool / "incoming"
@@ -248,6 +250,7 @@ class Daemon:
             self._pruner.step()
             if not self._draining:
                 self._reporter.step(is_idle=self._is_idle())
+            self._observer.turned(now, 0)
             if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
                 return
             if until_idle and self._is_idle() and not self._reporter.is_busy:
@@ -271,6 +274,7 @@ class Daemon:
             batches = self._store.read(partial(open_batches, engine_id=engine_id, budget=budget))
             self._in_flight.update({batch.batch_id: batch for batch in batches})
             rejoined.append(EngineRejoined(engine_id, batches))
+            self._observer.rejoined(batches)
             n_tasks = sum(len(batch.tasks) for batch in batches)
             log.info(
                 "engine %d is still there; tasks it has in hand: %d",
@@ -327,8 +331,7 @@ class Daemon:
                 orders += self._core.handle(pending.popleft(), now)
             records = [order for order in orders if isinstance(order, Record)]
             if records:
-                self._store.record(records, now)
-                self._journal.tell(records)
+                self._observer.record(records, now)
             for order in orders:
                 if type(order) is not EndTask:  # most are, and only to be recorded
                     pending.extend(self._carry_out(order))
@@ -369,6 +372,7 @@ class Daemon:
         """End or leave the engines and write down that they are gone."""
         failpoint("daemon.close.before")
         self._store.wait = None
+        self._observer.close()
         self._searches.close()
         self._reporter.close()
         self._engines.stop()
@@ -400,7 +404,7 @@ class Daemon:
                 log.warning("%s", because, extra=about("engine never came"))
                 yield EngineNeverCame(because)
             case Returned(batch_id, outcome):
-                journal.batch_returned(fact, self._in_flight.pop(batch_id, None))
+                self._observer.returned(fact, self._in_flight.pop(batch_id, None))
                 yield BatchReturned(batch_id, outcome)
             case Refused():
                 yield from self._refused(fact)
