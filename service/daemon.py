@@ -39,6 +39,7 @@ from service.engines import (
     Welcomed,
 )
 from service.handover import known_engines, open_batches
+from service.hooks import Hooks
 from service.localcluster import LocalCluster
 from service.logs import about, start_logging
 from service.observer import Observer
@@ -103,6 +104,9 @@ ADMISSION_SECONDS = 0.25
 #: Seconds before results are written again that could not be, and before records are.
 DISK_RETRY = 5.0
 RECORDS_RETRY = 1.0
+
+#: Seconds for which the end of the scheduler waits for hooks, at most.
+FAREWELL = 10.0
 
 #: Seconds before a cluster that could not be reached is tried again.
 CLUSTER_RETRY = 5.0
@@ -201,6 +205,8 @@ class Daemon:
         self._next_look = 0.0
         self._draining = False
         self._observer = Observer(settings, store, self._core, self._searches, troubles)
+        self._hooks = Hooks(settings, store, self._observer.hook_called)
+        self._leaving: float | None = None
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -214,6 +220,7 @@ class Daemon:
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         incoming = self._settings.spool / "incoming"
         log.info("ready: drop job files into %s", incoming, extra=about("scheduler ready"))
+        self._hooks.begin()
         for job_id in self._store.unfinished_jobs():
             self._take_up(job_id)
             failpoint("daemon.job.taken_up")
@@ -250,10 +257,11 @@ class Daemon:
             self._pruner.step()
             if not self._draining:
                 self._reporter.step(is_idle=self._is_idle())
-            self._observer.turned(now, 0)
-            if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
+            self._hooks.step()
+            self._observer.turned(now)
+            if self._draining and self._stop_signals > 1:
                 return
-            if until_idle and self._is_idle() and not self._reporter.is_busy:
+            if self._may_leave(until_idle=until_idle):
                 return
 
     def _take_over(self) -> None:
@@ -336,6 +344,19 @@ class Daemon:
                 if type(order) is not EndTask:  # most are, and only to be recorded
                     pending.extend(self._carry_out(order))
 
+    def _may_leave(self, *, until_idle: bool) -> bool:
+        """Whether the loop is to end: hooks are given a moment for what has just ended."""
+        if self._draining:
+            is_done = self._core.n_in_flight == 0
+        else:
+            is_done = until_idle and self._is_idle() and not self._reporter.is_busy
+        if not is_done:
+            self._leaving = None
+            return False
+        now = time.monotonic()
+        self._leaving = now if self._leaving is None else self._leaving
+        return not self._hooks.is_busy or now - self._leaving >= FAREWELL
+
     def _is_idle(self) -> bool:
         return (
             self._core.is_idle
@@ -373,6 +394,7 @@ class Daemon:
         failpoint("daemon.close.before")
         self._store.wait = None
         self._observer.close()
+        self._hooks.close()
         self._searches.close()
         self._reporter.close()
         self._engines.stop()
@@ -593,6 +615,7 @@ class Daemon:
             case MoveJob(job_id, state):
                 if state.is_final:
                     self._reporter.ended(job_id)
+                    self._hooks.wake()
                     self._searches.forget(job_id)
                     self._dossiers.forget(job_id)
             case Trouble(because):

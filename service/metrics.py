@@ -200,19 +200,19 @@ class Metrics:
         core: Scheduler,
         records: sqlite3.Connection,
         troubles: Mapping[Source, object],
-        n_calls: int,
     ) -> None:
         """See to what is a state rather than a happening. To be called all the time."""
         n_busy = sum(engine.running is not None for engine in core.engines)
         self._engines.labels("busy").set(n_busy)
         self._engines.labels("idle").set(len(core.engines) - n_busy)
         self._held.set(core.held)
-        self._calls_due.set(n_calls)
         for source in SOURCES:
             self._trouble.labels(source).set(bool(troubles.get(source)))
         if (now := time.monotonic()) >= self._count_at:
             self._count_at = now + _COUNT_EVERY
             self._queue.set(max(0, core.jobs.n_open - self._n_folds_open))
+            (n_calls,) = records.execute("SELECT count(*) FROM hook_call").fetchone()
+            self._calls_due.set(n_calls)
             counted = dict(records.execute("SELECT state, count(*) FROM job GROUP BY state"))
             for state in JobState:
                 self._jobs.labels(state.value).set(counted.get(state.value, 0))

@@ -93,15 +93,18 @@ class Observer:
         if self.metrics is not None:
             self.metrics.rejoined(batches)
 
-    def turned(self, began: float, n_calls: int) -> None:
+    def hook_called(self, outcome: str) -> None:
+        """Take note of how a call of a hook went: "ok", "failed" or "given_up"."""
+        if self.metrics is not None:
+            self.metrics.hook_called(outcome)
+
+    def turned(self, began: float) -> None:
         """Take note of the end of a turn.
 
         Parameters
         ----------
         began : float
             When it had waited for what it is about (monotonic seconds).
-        n_calls : int
-            Calls of hooks that are still to be made.
         """
         if self.metrics is None:
             return
@@ -111,7 +114,7 @@ class Observer:
             self._next_look = now + _LOOK
             self.metrics.reused(self._searches.n_reused)
             look, core, present = self.metrics.look, self._core, self._troubles.present
-            self._store.read(lambda records: look(core, records, present, n_calls))
+            self._store.read(lambda records: look(core, records, present))
 
     def close(self) -> None:
         """Give out nothing any more."""

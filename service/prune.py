@@ -135,6 +135,7 @@ def _forget_job(db: sqlite3.Connection, job: OldJob, now: datetime) -> bool:
     ).rowcount:
         return False
     db.execute("UPDATE job SET same_content_as = NULL WHERE same_content_as = ?", (job.id,))
+    db.execute("DELETE FROM hook_call WHERE job_id = ?", (job.id,))
     db.execute(
         "INSERT INTO event (at, kind, message) VALUES (?, ?, ?)",
         (

@@ -108,6 +108,9 @@ def test_states_are_those_of_core_and_records(store):
          "search": {"strategy": "grid", "space": {"C": [1]}}}
     )  # fmt: skip
     store.admit(spec, name="a", data=b"", digest="a" * 64, estimator="SVC", now=NOW)
+    store.connection.execute(
+        "INSERT INTO hook_call (job_id, hook, state, ended_at, due_at) VALUES (1, 'x', 'x', '', '')"
+    )
     core = Scheduler()
     core.handle(EngineJoined(1), NOW)
     core.handle(EngineJoined(2), NOW)
@@ -115,14 +118,14 @@ def test_states_are_those_of_core_and_records(store):
     core.handle(JobAdmitted(1, JobState.QUEUED, todo=todo, n_open=40), NOW)
     core.handle(QueueHeld(True), NOW)
     metrics = Metrics()
-    metrics.look(core, store.connection, {"files": {"incoming": "full"}}, 3)
+    metrics.look(core, store.connection, {"files": {"incoming": "full"}})
     told = read(metrics.text())
     assert (told["foldq_engines", "busy"], told["foldq_engines", "idle"]) == (1, 1)
     assert (told["foldq_jobs", "queued"], told["foldq_jobs", "failed"]) == (1, 0)
     assert told["foldq_folds_queued",] == 40
     assert (told["foldq_trouble", "files"], told["foldq_trouble", "records"]) == (1, 0)
     assert told["foldq_queue_paused",] == 1
-    assert told["foldq_hook_calls_waiting",] == 3
+    assert told["foldq_hook_calls_waiting",] == 1
 
 
 def test_names_keep_to_the_conventions_of_prometheus():
@@ -174,6 +177,6 @@ def test_they_are_given_out_on_loopback_and_a_taken_port_is_tried_again(observin
 def test_without_a_port_nothing_is_counted_nor_imported(observing):
     observer, troubles = observing(None)
     observer.listen(lambda seconds, action: pytest.fail("nothing to try again"))
-    observer.turned(0.0, 0)
+    observer.turned(0.0)
     assert observer.metrics is None
     assert troubles.text is None
