@@ -42,6 +42,7 @@ from service.handover import known_engines, open_batches
 from service.hooks import Hooks
 from service.localcluster import LocalCluster
 from service.logs import about, start_logging
+from service.notify import notify
 from service.observer import Observer
 from service.policy import Policy
 from service.prune import Pruner
@@ -220,6 +221,7 @@ class Daemon:
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         incoming = self._settings.spool / "incoming"
         log.info("ready: drop job files into %s", incoming, extra=about("scheduler ready"))
+        notify("READY=1")
         self._hooks.begin()
         for job_id in self._store.unfinished_jobs():
             self._take_up(job_id)
@@ -246,6 +248,7 @@ class Daemon:
                     "stopping when the engines are done; once more to stop now",
                     extra=about("scheduler stopping"),
                 )
+                notify("STOPPING=1")
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
             with self._troubles.noting("files", "a request in control/ cannot be removed", "asked"):
