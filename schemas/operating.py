@@ -50,11 +50,15 @@ class MetricsSettings(Section):
 class Hook(Section):
     """What is called when a job ends: a command or a URL."""
 
-    command: Annotated[list[str], Field(min_length=1)] | None = None
-    url: str | None = None
-    headers: dict[str, str] = {}
-    on: Annotated[list[Ending], Field(min_length=1)] = ["completed", "failed", "cancelled"]
-    timeout: Duration | None = None
+    command: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="A program and its arguments."
+    )
+    url: str | None = Field(default=None, description="An address that is sent the job.")
+    headers: dict[str, str] = Field(default={}, description="Headers that a URL is sent.")
+    on: Annotated[list[Ending], Field(min_length=1)] = Field(
+        default=["completed", "failed", "cancelled"], description="The endings that it is for."
+    )
+    timeout: Duration | None = Field(default=None, description="How long one call may take.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

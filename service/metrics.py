@@ -102,6 +102,8 @@ class Metrics:
             self._jobs.labels(state.value)
         for source in SOURCES:
             self._trouble.labels(source)
+        for doing in ("busy", "idle"):
+            self._engines.labels(doing)
 
     # --- giving out ------------------------------------------------------------------------
 
