@@ -9,6 +9,9 @@ from manual.schema import branches, is_duration, is_size, limits_text, type_text
 from schemas.settings import Settings
 from service.cli import app
 
+#: Where parts of settings are told of that are tables of their own.
+_LINKS = {"Hook": "[hook](operation.md#hooks)"}
+
 
 def page() -> str:
     """Write the page."""
@@ -53,7 +56,7 @@ def _table(fields: dict[str, Any], section: str = "") -> str:
             (
                 f"`{name}`",
                 field.get("description", "") + ("" if section else flags.get(name, "")),
-                type_text(field, {}).removesuffix(" or `null`"),
+                type_text(field, _LINKS).removesuffix(" or `null`"),
                 _default(field),
                 limits_text(field),
                 "<br>".join(code(_toml(value)) for value in field.get("examples", ())),

@@ -26,11 +26,14 @@ from pydantic import (
 
 from schemas.durations import Duration
 from schemas.explain import complaint, explain
+from schemas.operating import Hook, HookSettings, LogSettings, MetricsSettings, Section
 from schemas.problems import Problem, shown
+from schemas.tomllines import lines_of
 
 #: Name of the settings file in the spool.
 FILE_NAME = "foldq.toml"
-_PREFIX = "FOLDQ_"
+#: What environment variables of foldq begin with.
+PREFIX = "FOLDQ_"
 _MAX_FILE_BYTES = 1 << 20
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
@@ -43,11 +46,7 @@ class InvalidSettings(ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CatalogSettings(_Section):
+class CatalogSettings(Section):
     """Names that job files may use besides scikit-learn's own."""
 
     estimators: dict[str, str] = Field(
@@ -73,7 +72,7 @@ class CatalogSettings(_Section):
         return estimators
 
 
-class Limits(_Section):
+class Limits(Section):
     """How much one job file may ask for."""
 
     n_jobs: int = Field(default=1, ge=1, description="Largest n_jobs of any object.")
@@ -87,7 +86,7 @@ class Limits(_Section):
     )
 
 
-class ShortcutSettings(_Section):
+class ShortcutSettings(Section):
     """`[shortcuts]`: what engines leave out because an earlier fold did it. No number changes."""
 
     data: bool = Field(
@@ -111,18 +110,24 @@ class ShortcutSettings(_Section):
     )
 
 
-class TagSettings(_Section):
+class TagSettings(Section):
     """`[tags.NAME]`: what the jobs of one tag may use together. `foldq set` goes before it."""
 
     max_jobs: int | None = Field(
-        default=None, ge=1, description="Most jobs of this tag at work at once; the others wait."
+        default=None,
+        ge=1,
+        description="Most jobs of this tag at work at once; the others wait.",
+        examples=[1],
     )
     max_engines: int | None = Field(
-        default=None, ge=1, description="Most engines that work for jobs of this tag at once."
+        default=None,
+        ge=1,
+        description="Most engines that work for jobs of this tag at once.",
+        examples=[2],
     )
 
 
-class ReportSettings(_Section):
+class ReportSettings(Section):
     """`[report]`: the page that each search leaves in its results."""
 
     automatic: bool = Field(
@@ -136,15 +141,21 @@ class ReportSettings(_Section):
     )
 
 
-class ClusterSettings(_Section):
+class ClusterSettings(Section):
     """Where engines come from. Empty: local engines of the scheduler's own."""
 
     connection_file: Path | None = Field(
-        default=None, description="ipcontroller-client.json of a running cluster."
+        default=None,
+        description="ipcontroller-client.json of a running cluster.",
+        examples=["/home/you/.ipython/profile_default/security/ipcontroller-client.json"],
     )
-    profile: str | None = Field(default=None, description="IPython profile of a running cluster.")
+    profile: str | None = Field(
+        default=None, description="IPython profile of a running cluster.", examples=["default"]
+    )
     cluster_id: str | None = Field(
-        default=None, description="Id of a running cluster, within its profile."
+        default=None,
+        description="Id of a running cluster, within its profile.",
+        examples=["tuesday"],
     )
     listen: str = Field(
         default="127.0.0.1",
@@ -154,6 +165,7 @@ class ClusterSettings(_Section):
         default=None,
         description="Encrypt and authenticate the cluster's connections (CurveZMQ); default: when "
         "the controller listens beyond this machine.",
+        examples=[True],
     )
 
     @model_validator(mode="after")
@@ -217,10 +229,14 @@ class Settings(BaseModel):
         "a slow network pauses. A file that was renamed into its place need not wait.",
     )
     database: Path | None = Field(
-        default=None, description="The records; default: foldq.db in the spool."
+        default=None,
+        description="The records; default: foldq.db in the spool.",
+        examples=["/var/lib/foldq/foldq.db"],
     )
     data_roots: list[Path] = Field(
-        default=[], description="Directories besides SPOOL/data that job files may read from."
+        default=[],
+        description="Directories besides SPOOL/data that job files may read from.",
+        examples=[["/data/shared"]],
     )
     heartbeat: Annotated[int, Field(ge=50, le=60_000)] = Field(
         default=250, description="Milliseconds between two signs of life of an engine."
@@ -237,6 +253,7 @@ class Settings(BaseModel):
         default=None,
         description="Most memory that one engine may use, such as '4GB': beyond it a fit fails; "
         "default: 80 % of the machine's.",
+        examples=["4GB"],
     )
     copy_stragglers: bool = Field(
         default=True,
@@ -250,6 +267,9 @@ class Settings(BaseModel):
     catalog: CatalogSettings = CatalogSettings()
     limits: Limits = Limits()
     cluster: ClusterSettings = ClusterSettings()
+    log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    hooks: HookSettings = HookSettings()
     tags: dict[str, TagSettings] = Field(
         default={},
         description="Limits that jobs share by a tag.",
@@ -292,60 +312,100 @@ class Settings(BaseModel):
             Names the flag, the variable, or the file and its key.
         """
         given = {name: value for name, value in flags.items() if value is not None}
-        place = Path(spool or os.environ.get(_PREFIX + "SPOOL") or "spool")
-        sources = (_environment(os.environ), given, {"spool": place})
+        place = spool_of(spool)
+        text = read_text(place / FILE_NAME)
+        written = _parsed(text, place / FILE_NAME)
         try:
-            return cls.model_validate(_merged(_read(place / FILE_NAME), *sources))
+            return cls.model_validate(
+                _merged(written, environment(os.environ), given, {"spool": place})
+            )
         except ValidationError as error:
-            problems = explain(error, _MODELS)
-            raise InvalidSettings(_with_source(p, given, place) for p in problems) from None
+            lines = lines_of(text)
+            problems = explain(error, _models(written))
+            raise InvalidSettings(_with_source(p, given, place, lines) for p in problems) from None
 
 
-_MODELS: dict[tuple[str, ...], type[BaseModel]] = {
-    (): Settings,
-    ("catalog",): CatalogSettings,
-    ("limits",): Limits,
-    ("cluster",): ClusterSettings,
-    ("report",): ReportSettings,
+def spool_of(flag: Path | str | None) -> Path:
+    """Return the spool that a flag names, else the environment; else ./spool."""
+    return Path(flag or os.environ.get(PREFIX + "SPOOL") or "spool")
+
+
+#: The tables of the settings, by name.
+SECTIONS: dict[str, type[Section]] = {
+    name: type(field.default)
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.default, Section)
 }
 
 
-def _with_source(problem: Problem, flags: Mapping[str, Any], spool: Path) -> Problem:
+def _models(written: Mapping[str, Any]) -> dict[tuple[str, ...], type[BaseModel]]:
+    """Return the model at each place of a file."""
+    models: dict[tuple[str, ...], type[BaseModel]] = {(): Settings}
+    models.update({(name,): model for name, model in SECTIONS.items()})
+    tags = written.get("tags")
+    models.update({("tags", tag): TagSettings for tag in (tags if isinstance(tags, dict) else ())})
+    hooks = written.get("hooks")
+    listed = hooks.get("job_ended") if isinstance(hooks, dict) else None
+    for number in range(len(listed) if isinstance(listed, list) else 0):
+        models["hooks", "job_ended", str(number)] = Hook
+    return models
+
+
+def variables_of(place: str) -> list[str]:
+    """Return the environment variables that may set what lies at a place, the nearest first."""
+    field = place.split(".")[0].split("[")[0]
+    return [PREFIX + place.upper().replace(".", "__"), PREFIX + field.upper()]
+
+
+def _with_source(
+    problem: Problem, flags: Mapping[str, Any], spool: Path, lines: Mapping[tuple[str, ...], int]
+) -> Problem:
     """Return the problem with the flag, the variable or the file that said the wrong thing."""
     field = problem.where.split(".")[0].split("[")[0]
-    variable = _PREFIX + problem.where.upper().replace(".", "__")
     if field in flags:
         return replace(problem, where="--" + field.replace("_", "-"))
-    for name in (variable, _PREFIX + field.upper()):
+    for name in variables_of(problem.where) if field in Settings.model_fields else ():
         if name in os.environ:
             return replace(problem, where=name)
-    return replace(problem, where=f"{spool / FILE_NAME}: {problem.where}")
+    keys = tuple(problem.where.split("[")[0].split("."))
+    line = next((lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in lines), None)
+    return replace(problem, where=f"{spool / FILE_NAME}: {problem.where}", line=line)
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
+def environment(variables: Mapping[str, str]) -> dict[str, Any]:
     """Return what the environment says.
 
     `FOLDQ_ENGINES` is a setting, `FOLDQ_LIMITS__N_JOBS` one of a section. Whole sections, and
-    settings that map names to values, are given as JSON.
+    settings that map names to values or list tables, are given as JSON.
+
+    Raises
+    ------
+    InvalidSettings
     """
     found: dict[str, Any] = {}
     for variable, text in sorted(variables.items()):
-        if not variable.upper().startswith(_PREFIX):
+        if not variable.upper().startswith(PREFIX):
             continue
-        name, *inner = variable[len(_PREFIX) :].lower().split("__", 1)
+        name, *inner = variable[len(PREFIX) :].lower().split("__", 1)
         if name not in Settings.model_fields:
             continue
         section = Settings.model_fields[name].default
-        if not isinstance(section, _Section):
-            found |= {} if inner else {name: text}
-            continue
         value: Any = text
-        if not inner or isinstance(getattr(section, inner[0], None), dict):
+        if isinstance(section, Section):
+            is_json = not inner or isinstance(getattr(section, inner[0], None), (dict, list))
+        elif is_json := isinstance(section, dict):
+            if inner:  # names have letters of either case, and hyphens: no variable has
+                message = f"One {name.rstrip('s')} cannot be set by a variable of its own."
+                hint = f"All are given as JSON: {PREFIX}{name.upper()}='{{\"gpu\": {{…}}}}'."
+                raise InvalidSettings([Problem(variable, message, hint=hint)])
+        elif inner:
+            continue
+        if is_json:
             try:
                 value = json.loads(text)
             except ValueError as error:
                 message = f"What is set is not valid JSON: {error}."
-                raise InvalidSettings([Problem(variable, message, given=shown(text))]) from None
+                raise InvalidSettings([Problem(variable, message)]) from None
         found = _merged(found, {name: {inner[0]: value} if inner else value})
     return found
 
@@ -362,21 +422,32 @@ def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what the settings file says; nothing when there is none."""
+def read_text(path: Path) -> str:
+    """Return the text of the settings file; nothing when there is none.
+
+    Raises
+    ------
+    InvalidSettings
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise InvalidSettings(
-            [Problem(str(path), f"The file cannot be read: {error.strerror}.")]
-        ) from None
-    try:
         if len(data) > _MAX_FILE_BYTES:
             raise ValueError("larger than 1 MiB")
-        written = tomllib.loads(data.decode())
+        return data.decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        said = f"The file cannot be read: {error.strerror}."
+    except ValueError as error:
+        said = f"The file is not valid TOML: {error}."
+    raise InvalidSettings([Problem(str(path), said)])
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    """Return what the settings file says."""
+    try:
+        written = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidSettings(
             [Problem(str(path), f"The file is not valid TOML: {error}.")]

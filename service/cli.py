@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from schemas import __version__
 from service.commands import (
+    configuring,
     look_back,
     look_job,
     look_now,
@@ -55,6 +56,7 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
         setting.set_,
     ),
     "Upkeep": (
+        configuring.config,
         upkeep.doctor,
         upkeep.backup,
         upkeep.prune,

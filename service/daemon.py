@@ -8,6 +8,7 @@ moment at which the process ends, the records tell how to go on.
 import heapq
 import importlib
 import logging
+import os
 import queue
 import signal
 import sqlite3
@@ -15,15 +16,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
 
+from schemas import __version__
 from schemas.lifecycle import JobState, TaskKind
 from schemas.settings import Settings
 from schemas.task import BatchReport, FoldResult, TaskFailure
-from service import control, descriptors, spool
+from service import control, descriptors, journal, spool
 from service.beginning import Beginning, begin
 from service.dossier import Dossiers
 from service.engines import (
@@ -37,8 +39,11 @@ from service.engines import (
     Welcomed,
 )
 from service.handover import known_engines, open_batches
+from service.hooks import Hooks
 from service.localcluster import LocalCluster
-from service.logs import start_logging
+from service.logs import about, start_logging
+from service.notify import notify
+from service.observer import Observer
 from service.policy import Policy
 from service.prune import Pruner
 from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
@@ -67,7 +72,6 @@ from service.stimuli import (
     KillEngine,
     LoadFolds,
     MoveJob,
-    Note,
     PauseRequested,
     QueueHeld,
     Record,
@@ -102,6 +106,9 @@ ADMISSION_SECONDS = 0.25
 DISK_RETRY = 5.0
 RECORDS_RETRY = 1.0
 
+#: Seconds for which the end of the scheduler waits for hooks, at most.
+FAREWELL = 10.0
+
 #: Seconds before a cluster that could not be reached is tried again.
 CLUSTER_RETRY = 5.0
 
@@ -133,7 +140,9 @@ def serve(
     """
     with ExitStack() as stack:
         beginning = beginning or stack.enter_context(begin(settings, ahead=False))
-        start_logging(settings.spool / "logs")
+        start_logging(settings.spool / "logs", settings.log)
+        stack.enter_context(_told())
+        journal.scheduler_started(settings, __version__, os.getpid())
         descriptors.raise_limit(settings.engines)
         stack.enter_context(damage_named(settings.database_path))
         store = Store(settings.database_path, synchronous=settings.synchronous)
@@ -141,6 +150,18 @@ def serve(
         daemon = Daemon(settings, store, Troubles(beginning.held.tell), beginning.cluster)
         stack.callback(daemon.close)
         daemon.run(until_idle=until_idle)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell in the log how the scheduler ended."""
+    try:
+        yield
+    except BaseException as error:
+        facts = about("scheduler failed", aside=True)
+        log.critical("the scheduler could not go on: %r", error, exc_info=True, extra=facts)
+        raise
+    log.info("the scheduler has stopped", extra=about("scheduler stopped", aside=True))
 
 
 def _warm_up() -> None:
@@ -184,6 +205,9 @@ class Daemon:
         self._n_timers = 0
         self._next_look = 0.0
         self._draining = False
+        self._observer = Observer(settings, store, self._core, self._searches, troubles)
+        self._hooks = Hooks(settings, store, self._observer.hook_called)
+        self._leaving: float | None = None
         self._versions = versions()
 
     # --- the loop --------------------------------------------------------------------------
@@ -192,9 +216,13 @@ class Daemon:
         """Run until told to stop, or with `until_idle` until nothing is left to do."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
+        self._observer.listen(self._after)
         self._take_over()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
-        log.info("ready: drop job files into %s", self._settings.spool / "incoming")
+        incoming = self._settings.spool / "incoming"
+        log.info("ready: drop job files into %s", incoming, extra=about("scheduler ready"))
+        notify("READY=1")
+        self._hooks.begin()
         for job_id in self._store.unfinished_jobs():
             self._take_up(job_id)
             failpoint("daemon.job.taken_up")
@@ -216,7 +244,11 @@ class Daemon:
                 stimuli.extend(self._control_requests())
             if self._stop_signals and not self._draining:
                 self._draining = True
-                log.info("stopping when the engines are done; once more to stop now")
+                log.info(
+                    "stopping when the engines are done; once more to stop now",
+                    extra=about("scheduler stopping"),
+                )
+                notify("STOPPING=1")
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
             with self._troubles.noting("files", "a request in control/ cannot be removed", "asked"):
@@ -228,9 +260,11 @@ class Daemon:
             self._pruner.step()
             if not self._draining:
                 self._reporter.step(is_idle=self._is_idle(), is_awaited=until_idle)
-            if self._draining and (self._core.n_in_flight == 0 or self._stop_signals > 1):
+            self._hooks.step()
+            self._observer.turned(now)
+            if self._draining and self._stop_signals > 1:
                 return
-            if until_idle and self._is_idle() and not self._reporter.is_busy:
+            if self._may_leave(until_idle=until_idle):
                 return
 
     def _take_over(self) -> None:
@@ -240,15 +274,25 @@ class Daemon:
         failpoint("daemon.reattached")
         n_tasks = self._store.recover(self._now(), engine_ids)
         if n_tasks:
-            log.info("the last scheduler did not stop by itself: %d tasks put back", n_tasks)
+            log.info(
+                "the last scheduler did not stop by itself: %d tasks put back",
+                n_tasks,
+                extra=about("tasks put back", n_tasks=n_tasks),
+            )
         rejoined: list[Stimulus] = []
         budget = 2 * self._core.policy.batch_seconds
         for engine_id in sorted(engine_ids):
             batches = self._store.read(partial(open_batches, engine_id=engine_id, budget=budget))
             self._in_flight.update({batch.batch_id: batch for batch in batches})
             rejoined.append(EngineRejoined(engine_id, batches))
+            self._observer.rejoined(batches)
             n_tasks = sum(len(batch.tasks) for batch in batches)
-            log.info("engine %d is still there; tasks it has in hand: %d", engine_id, n_tasks)
+            log.info(
+                "engine %d is still there; tasks it has in hand: %d",
+                engine_id,
+                n_tasks,
+                extra=about("engine rejoined", engine=engine_id, n_tasks=n_tasks),
+            )
         self._turn(rejoined)
         failpoint("daemon.rejoined")
         self._engines.start()
@@ -298,10 +342,23 @@ class Daemon:
                 orders += self._core.handle(pending.popleft(), now)
             records = [order for order in orders if isinstance(order, Record)]
             if records:
-                self._store.record(records, now)
+                self._observer.record(records, now)
             for order in orders:
                 if type(order) is not EndTask:  # most are, and only to be recorded
                     pending.extend(self._carry_out(order))
+
+    def _may_leave(self, *, until_idle: bool) -> bool:
+        """Whether the loop is to end: hooks are given a moment for what has just ended."""
+        if self._draining:
+            is_done = self._core.n_in_flight == 0
+        else:
+            is_done = until_idle and self._is_idle() and not self._reporter.is_busy
+        if not is_done:
+            self._leaving = None
+            return False
+        now = time.monotonic()
+        self._leaving = now if self._leaving is None else self._leaving
+        return not self._hooks.is_busy or now - self._leaving >= FAREWELL
 
     def _is_idle(self) -> bool:
         return (
@@ -339,6 +396,8 @@ class Daemon:
         """End or leave the engines and write down that they are gone."""
         failpoint("daemon.close.before")
         self._store.wait = None
+        self._observer.close()
+        self._hooks.close()
         self._searches.close()
         self._reporter.close()
         self._engines.stop()
@@ -358,7 +417,8 @@ class Daemon:
             case Welcomed():
                 yield from self._welcomed(fact)
             case Gone(engine_id, because, blameless):
-                log.warning("engine %d lost: %s", engine_id, because)
+                facts = about("engine lost", engine=engine_id, reason=because, blameless=blameless)
+                log.warning("engine %d lost: %s", engine_id, because, extra=facts)
                 self._in_flight = {
                     batch_id: batch
                     for batch_id, batch in self._in_flight.items()
@@ -366,10 +426,10 @@ class Daemon:
                 }
                 yield EngineLost(engine_id, because, blameless)
             case NeverCame(because):
-                log.warning("%s", because)
+                log.warning("%s", because, extra=about("engine never came"))
                 yield EngineNeverCame(because)
             case Returned(batch_id, outcome):
-                self._in_flight.pop(batch_id, None)
+                self._observer.returned(fact, self._in_flight.pop(batch_id, None))
                 yield BatchReturned(batch_id, outcome)
             case Refused():
                 yield from self._refused(fact)
@@ -391,7 +451,7 @@ class Daemon:
                 for name, version in odd.items()
             )
             message = f"engine on {report.host}, pid {report.pid}, refused: {told}"
-            log.error(message)
+            log.error("%s", message, extra=about("engine refused"))
             self._store.note("engine refused", message, self._now())
             return
         self._troubles.report("engines", None, "cluster")
@@ -399,7 +459,8 @@ class Daemon:
             self._engines.name, fact.number, fact.identity, report, self._now()
         )
         self._engines.enlist(fact.number, engine_id, report)
-        log.info("engine %d joined: %s, pid %d", engine_id, report.host, report.pid)
+        facts = about("engine joined", engine=engine_id, host=report.host, pid=report.pid)
+        log.info("engine %d joined: %s, pid %d", engine_id, report.host, report.pid, extra=facts)
         yield EngineJoined(engine_id)
 
     def _refused(self, fact: Refused) -> Iterator[Stimulus]:
@@ -434,10 +495,12 @@ class Daemon:
                     raise taken.stays
             match taken:
                 case spool.Admitted(shown, admission) if admission.is_new:
-                    log.info("job %d admitted: %s", admission.job_id, shown)
+                    facts = about("job admitted", job=admission.job_id, file=shown)
+                    log.info("job %d admitted: %s", admission.job_id, shown, extra=facts)
                     yield self._admission_of(admission.job_id)
                 case spool.Admitted(shown, admission) if taken.is_first:
-                    log.info("%s is job %d already", shown, admission.job_id)
+                    facts = about("submitted again", job=admission.job_id, file=shown)
+                    log.info("%s is job %d already", shown, admission.job_id, extra=facts)
                     self._store.note(
                         "submitted again",
                         f"{shown} came again, the same to the letter",
@@ -446,7 +509,8 @@ class Daemon:
                     )
                 case spool.Refused(shown, problems):
                     more = f" … and {len(problems) - 1} more" if len(problems) > 1 else ""
-                    log.warning("%s refused: %s%s", shown, problems[0], more)
+                    facts = about("file refused", file=shown, n_problems=len(problems))
+                    log.warning("%s refused: %s%s", shown, problems[0], more, extra=facts)
             if time.monotonic() - now > ADMISSION_SECONDS:
                 return
 
@@ -474,7 +538,8 @@ class Daemon:
                 yield TagsLimited(self._steering.limits())
             case control.HoldRequest(held):
                 self._steering.hold(held, self._now())
-                log.info("the queue is %s on request", "paused" if held else "resumed")
+                what = "paused" if held else "resumed"
+                log.info("the queue is %s on request", what, extra=about(f"queue {what}"))
                 yield QueueHeld(held)
             case control.Request("cancel", job_id):
                 yield CancelRequested(job_id)
@@ -503,7 +568,8 @@ class Daemon:
         except Exception as error:
             if is_damage(error):
                 raise
-            log.exception("job %d cannot be read from the records", job_id)
+            facts = about("job unreadable", job=job_id)
+            log.exception("job %d cannot be read from the records", job_id, extra=facts)
             why = f"cannot be read from the records: {type(error).__name__}: {error}"
             given_up: list[Record] = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
             self._store.record(given_up, self._now())
@@ -534,7 +600,8 @@ class Daemon:
                 self._engines.interrupt(engine_id)
                 failpoint("daemon.interrupt.after")
             case KillEngine(engine_id, because):
-                log.warning("engine %d %s", engine_id, because)
+                facts = about("engine ended", engine=engine_id, reason=because)
+                log.warning("engine %d %s", engine_id, because, extra=facts)
                 failpoint("daemon.kill.before")
                 self._engines.kill(engine_id)
                 failpoint("daemon.kill.after")
@@ -548,16 +615,14 @@ class Daemon:
                 prepare = self._store.single_task(job_id, TaskKind.PREPARE)
                 assert prepare is not None
                 yield TaskPlanned(job_id, prepare[0])
-            case MoveJob(job_id, state, reason):
-                log.info("job %d %s%s", job_id, state, f": {reason}" if reason else "")
+            case MoveJob(job_id, state):
                 if state.is_final:
                     self._reporter.ended(job_id)
+                    self._hooks.wake()
                     self._searches.forget(job_id)
                     self._dossiers.forget(job_id)
             case Trouble(because):
                 self._troubles.report("engines", because)
-            case Note(message=message):
-                log.debug("%s", message)
 
     def _advance(self, job_id: int) -> Iterator[Stimulus]:
         """Find out what the search needs next; what goes wrong there is the job's own failure."""
@@ -572,7 +637,7 @@ class Daemon:
                 return
             if is_damage(error):
                 raise
-            log.exception("job %d cannot go on", job_id)
+            log.exception("job %d cannot go on", job_id, extra=about("job stuck", job=job_id))
             yield SearchEnded(job_id, f"cannot go on: {type(error).__name__}: {error}")
         if not self._searches.is_concluding(job_id):  # else it is not known yet
             self._troubles.report("results", None, str(job_id))

@@ -124,6 +124,11 @@ class Jobs:
         """Whether none may go on without a person's word."""
         return all(job.held for job in self._jobs.values())
 
+    @property
+    def n_open(self) -> int:
+        """Fold tasks that are not finished, of all of them, wherever they are."""
+        return sum(job.open for job in self._jobs.values())
+
     def wake(self, now: datetime) -> None:
         """Make those tasks ready whose back-off is over."""
         for job_id in list(self._sleeping):

@@ -360,3 +360,19 @@ def m005_steering(db: sqlite_utils.Database) -> None:
     id INTEGER PRIMARY KEY CHECK (id = 1),        -- one row while the whole queue is held, or none
     since TEXT NOT NULL
 ) STRICT""")
+
+
+@migrations()
+def m006_hooks(db: sqlite_utils.Database) -> None:
+    """Add the calls of hooks that are still to be made."""
+    db.execute("""CREATE TABLE hook_call (
+    id INTEGER PRIMARY KEY,
+    job_id INTEGER NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+    hook TEXT NOT NULL,               -- a digest of what the settings say of it
+    state TEXT NOT NULL,              -- the job's, as it ended
+    ended_at TEXT NOT NULL,
+    n_tries INTEGER NOT NULL DEFAULT 0,
+    due_at TEXT NOT NULL
+) STRICT""")
+    db.execute("CREATE INDEX hook_call_due ON hook_call (due_at)")
+    db.execute("CREATE INDEX hook_call_job ON hook_call (job_id)")

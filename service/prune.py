@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.control import PruneRequest
+from service.logs import about
 from service.outdated import DOOMED, PRUNED, OldJob, Wanted, entries_of, old_jobs, places, unswept
 from service.store import Store, timestamp
 from workers.cache import is_digest
@@ -121,7 +122,8 @@ def _forget(store: Store, jobs: Sequence[OldJob], now: datetime) -> list[OldJob]
     with _without_cascade(store) as db:
         gone = [job for job in jobs if _forget_job(db, job, now)]
     for job in gone:
-        log.info("job %d pruned: %s, %s %s", job.id, job.name, job.state, job.finished_at)
+        told = (job.id, job.name, job.state, job.finished_at)
+        log.info("job %d pruned: %s, %s %s", *told, extra=about(PRUNED, job=job.id))
     return gone
 
 
@@ -133,6 +135,7 @@ def _forget_job(db: sqlite3.Connection, job: OldJob, now: datetime) -> bool:
     ).rowcount:
         return False
     db.execute("UPDATE job SET same_content_as = NULL WHERE same_content_as = ?", (job.id,))
+    db.execute("DELETE FROM hook_call WHERE job_id = ?", (job.id,))
     db.execute(
         "INSERT INTO event (at, kind, message) VALUES (?, ?, ?)",
         (

@@ -34,10 +34,16 @@ class Recorder:
     ----------
     connection : sqlite3.Connection
         The writer's.
+
+    Attributes
+    ----------
+    hooks : mapping of str to frozenset of str
+        What is to be called when a job ends so: see `service/hooks.py`.
     """
 
     def __init__(self, connection: sqlite3.Connection):
         self.connection = connection
+        self.hooks: Mapping[str, frozenset[str]] = {}
         self._writers: dict[type, Callable[[Sequence[Any], str], None]] = {
             Dispatch: self._dispatched,
             EndTask: self._ended,
@@ -131,6 +137,16 @@ class Recorder:
             )
             message = order.state if order.reason is None else f"{order.state}: {order.reason}"
             self.note(at, "job moved", message, job_id=order.job_id)
+            if order.state.is_final:
+                self.connection.executemany(
+                    "INSERT INTO hook_call (job_id, hook, state, ended_at, due_at)"
+                    " VALUES (?1, ?2, ?3, ?4, ?4)",
+                    (
+                        (order.job_id, hook, order.state.value, at)
+                        for hook, endings in self.hooks.items()
+                        if order.state in endings
+                    ),
+                )
 
     def _cancelled(self, orders: Sequence[CancelTasks], at: str) -> None:
         for order in orders:

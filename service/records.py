@@ -20,7 +20,14 @@ from service.recordfaults import NewerDatabase, OlderDatabase, faults_named
 
 #: The names of `service.migrations.migrations`: importing those would take half a second.
 KNOWN_MIGRATIONS = frozenset(
-    {"m001_tables", "m002_engine_identity", "m003_spared_time", "m004_scale", "m005_steering"}
+    {
+        "m001_tables",
+        "m002_engine_identity",
+        "m003_spared_time",
+        "m004_scale",
+        "m005_steering",
+        "m006_hooks",
+    }
 )
 
 

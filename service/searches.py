@@ -49,6 +49,8 @@ class Searches:
         self._planning: dict[int, tuple[Iterator[PlannedCandidate | None], int]] = {}
         self._results = settings.spool / "results"
         self._beside = Beside(settings.database_path, self._results)
+        #: Folds that were taken over from earlier searches, since the start.
+        self.n_reused = 0
 
     @property
     def is_planning(self) -> bool:
@@ -125,6 +127,7 @@ class Searches:
         if not complete:
             self._planning[job_id] = (candidates, n_splits)  # behind the others
         count = self._store.plan(job_id, chunk, n_splits, _now()) if chunk else 0
+        self.n_reused += len(chunk) * n_splits - count
         yield FoldsPlanned(job_id, count, complete)
 
     def _warn_of_no_score(self, job_id: int) -> None:

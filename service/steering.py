@@ -5,17 +5,21 @@ The scheduler writes and follows it; it stands after a restart.
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from schemas.lifecycle import JobState
 from schemas.settings import TagSettings
 from schemas.steering import JobChanges, TagChanges
 from service.recorder import insert_event
-from service.records import find_job, select
+from service.records import Job, find_job, select, timestamp
 from service.stimuli import JobSet
-from service.store import Store, timestamp
 from service.tags import TagLimit
+
+if TYPE_CHECKING:  # commands that look need no writer
+    from service.store import Store
 
 
 def tag_limits(
@@ -26,6 +30,58 @@ def tag_limits(
     for row in select(records, "SELECT tag, max_jobs, max_engines FROM tag_limit"):
         limits[row["tag"]] = TagLimit(row["max_jobs"], row["max_engines"])
     return {tag: limit for tag, limit in sorted(limits.items()) if limit != TagLimit()}
+
+
+#: States of jobs that count among the `max_jobs` of their tags.
+_AT_WORK = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING})
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A limit that is reached while jobs of its tag wait, or could use more engines.
+
+    Attributes
+    ----------
+    n_jobs, n_waiting, n_engines : int
+        Of the tag: jobs at work and jobs that wait, engines that work for them.
+    """
+
+    tag: str
+    max_jobs: int | None
+    max_engines: int | None
+    n_jobs: int
+    n_waiting: int
+    n_engines: int
+
+
+def limits_reached(
+    limits: Mapping[str, TagLimit], jobs: Iterable[Job], engines: Mapping[int, Iterable[int]]
+) -> list[Reached]:
+    """Return the limits that hold something up.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        All that have not ended, at least.
+    engines : mapping of int to iterable of int
+        The jobs that each engine has something of.
+    """
+    found: list[Reached] = []
+    of_tag: dict[str, list[Job]] = {tag: [] for tag in limits}
+    for job in jobs:
+        for tag in job.tags:
+            if tag in of_tag:
+                of_tag[tag].append(job)
+    for tag, limit in limits.items():
+        at_work = {job.id for job in of_tag[tag] if job.state in _AT_WORK}
+        n_waiting = sum(job.state is JobState.QUEUED for job in of_tag[tag])
+        n_engines = sum(not at_work.isdisjoint(job_ids) for job_ids in engines.values())
+        is_full = limit.max_jobs is not None and len(at_work) >= limit.max_jobs and n_waiting > 0
+        is_wide = limit.max_engines is not None and n_engines >= limit.max_engines
+        if is_full or is_wide:
+            numbers = (len(at_work), n_waiting, n_engines)
+            found.append(Reached(tag, limit.max_jobs, limit.max_engines, *numbers))
+    return found
 
 
 def held_since(records: sqlite3.Connection) -> str | None:
@@ -45,7 +101,7 @@ class Steering:
         Limits of tags in the settings.
     """
 
-    def __init__(self, store: Store, defaults: Mapping[str, TagSettings]):
+    def __init__(self, store: "Store", defaults: Mapping[str, TagSettings]):
         self._store = store
         self._defaults = defaults
 

@@ -10,7 +10,7 @@ machine refuses it (a full disk, a lost right) it is: see `Store.wait`.
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,15 @@ class Store(Writer):
     def __init__(self, path: Path, *, synchronous: str = "FULL"):
         super().__init__(path, synchronous=synchronous)
         self._recorder = Recorder(self.connection)
+
+    @property
+    def hooks(self) -> Mapping[str, frozenset[str]]:
+        """What is to be called when a job ends, by the endings that it is for."""
+        return self._recorder.hooks
+
+    @hooks.setter
+    def hooks(self, hooks: Mapping[str, frozenset[str]]) -> None:
+        self._recorder.hooks = hooks
 
     # --- admission ---------------------------------------------------------------------------
 

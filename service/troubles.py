@@ -8,13 +8,16 @@ stands in the lock file, where `foldq status` finds it whatever the state of the
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Literal
+from typing import Literal, get_args
+
+from service import logs
 
 log = logging.getLogger("foldq")
 
-Source = Literal["records", "engines", "results", "files"]
+Source = Literal["records", "engines", "results", "files", "metrics"]
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 #: Troubles of one source that are shown each; of more, their number.
 _SHOWN = 3
@@ -34,6 +37,11 @@ class Troubles:
         self._publish = publish
         self._reasons: dict[Source, dict[str, str]] = {}
         self._published: str | None = None
+
+    @property
+    def present(self) -> Mapping[Source, Mapping[str, str]]:
+        """Return the troubles of each source, by what they are about."""
+        return self._reasons
 
     @property
     def text(self) -> str | None:
@@ -61,10 +69,10 @@ class Troubles:
             return
         if because is None:
             del reasons[about]
-            log.info("over: %s", before)
+            log.info("over: %s", before, extra=logs.about("trouble over", source=source))
         else:
             reasons[about] = because
-            log.error("%s", because)
+            log.error("%s", because, extra=logs.about("trouble", source=source))
         self._tell()
 
     def keep(self, source: Source, prefix: str, names: set[str]) -> None:

@@ -1,4 +1,7 @@
-"""A process that does not outlive its parent, however that ends."""
+"""A process that does not outlive its parent, however that ends.
+
+`python -I deathsignal.py PARENT PROGRAM ARGUMENT…` becomes that program, and ends with its parent.
+"""
 
 import ctypes
 import os
@@ -28,3 +31,11 @@ def outlive_parent() -> None:
     """Take back what `die_with` asked for: this process goes on when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
+
+
+if __name__ == "__main__":
+    die_with(int(sys.argv[1]))
+    try:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        sys.exit(f"{sys.argv[2]} cannot be run: {error.strerror}")

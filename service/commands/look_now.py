@@ -49,9 +49,16 @@ def status(
       foldq status
       foldq status --json | jq '.jobs[] | select(.state == "running")'
     """
+    from rich.console import Group
+
     from schemas.lifecycle import FINAL_JOB_STATES, JobState
     from service import lives
-    from service.commands.screen_status import now_screen, scheduler_line, status_screen
+    from service.commands.screen_status import (
+        now_screen,
+        scheduler_line,
+        status_screen,
+        steering_lines,
+    )
     from service.history import Progress, Query, find_jobs, progress
     from service.history import as_json as job_json
     from service.jsontext import document
@@ -59,6 +66,7 @@ def status(
     from service.lock import holder
     from service.pace import pace
     from service.records import NoRecords
+    from service.steering import Reached, held_since, limits_reached, tag_limits
 
     settings = settings_of(ctx, spool)
     held = holder(settings.spool)
@@ -70,6 +78,8 @@ def status(
     engines: list[lives.LiveEngine] = []
     loads: dict[int, list[lives.Load]] = {}
     n_jobs = 0
+    paused: str | None = None
+    reached: list[Reached] = []
     with suppress(NoRecords), records_of(settings) as records:
         jobs = find_jobs(records, Query(states=unfinished), now)
         limit = None if everything else RECENT_JOBS
@@ -78,6 +88,9 @@ def status(
         (n_jobs,) = records.execute("SELECT count(*) FROM job").fetchone()
         if held is not None:
             engines, loads = lives.live_engines(records), lives.loads_by_engine(records)
+        paused = held_since(records)
+        at_engines = {engine: [load.job_id for load in had] for engine, had in loads.items()}
+        reached = limits_reached(tag_limits(records, settings.tags), jobs, at_engines)
         lately = pace(records, now)
         if as_json:
             documents = [job_json(records, job, now, lately) for job in jobs]
@@ -97,11 +110,15 @@ def status(
         }
         if held is not None:
             scheduler |= asdict(held)
-        scheduler |= {"n_engines": len(engines), "n_busy": n_busy}
+        scheduler |= {"n_engines": len(engines), "n_busy": n_busy, "paused_since": paused}
+        scheduler["limits_reached"] = [asdict(limit) for limit in reached]
         refused = [{"file": str(r.file), "problems": r.problems} for r in refused_lately]
         print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs, refused=refused))
         return
-    head = scheduler_line(held, str(settings.spool), len(engines), n_busy)
+    head = Group(
+        scheduler_line(held, str(settings.spool), len(engines), n_busy),
+        *steering_lines(paused, reached, now),
+    )
     at_work = now_screen(lines, engines, loads, now, bars=screen().is_terminal) if lines else None
     present(status_screen(at_work, head, n_jobs - len(lines)))
     for refusal in refused_lately[-REFUSALS_TOLD:]:

@@ -17,6 +17,7 @@ from service.records import Job, parse_time, seconds_between
 
 if TYPE_CHECKING:
     from service.lock import Holder
+    from service.steering import Reached
 
 #: Live engines that `foldq status` names; the others are counted.
 ENGINES_TOLD = 8
@@ -137,6 +138,28 @@ def scheduler_line(
     if holder.trouble:
         line.append_text(Text.assemble(("\n✗ trouble: ", "bold red"), (holder.trouble, "red")))
     return line
+
+
+def steering_lines(
+    paused: str | None, reached: "Sequence[Reached]", now: datetime
+) -> list[RenderableType]:
+    """Say what people set that holds jobs up: the pause of the whole queue, limits of tags."""
+    lines: list[RenderableType] = []
+    if paused is not None:
+        since = clock(parse_time(paused), now)
+        told = f" since {since}; what runs may finish. To let it go on: {foldq('resume --all')}"
+        lines.append(Text.assemble(("‖ the whole queue is paused", "yellow"), told))
+    for limit in reached:
+        parts = []
+        if limit.max_jobs is not None:
+            parts.append(f"{limit.n_jobs} of {counted(limit.max_jobs, 'job')} at work")
+        if limit.max_engines is not None:
+            parts.append(f"on {limit.n_engines} of {counted(limit.max_engines, 'engine')}")
+        if limit.n_waiting:
+            parts.append(f"{limit.n_waiting} waiting")
+        label = ("‖ limit of tag ", "yellow")
+        lines.append(Text.assemble(label, (limit.tag, "bold"), f": {', '.join(parts)}"))
+    return lines
 
 
 def status_screen(body: RenderableType | None, head: RenderableType, n_more: int) -> Group:

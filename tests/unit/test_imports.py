@@ -41,7 +41,7 @@ def test_the_help_needs_neither_models_nor_tables():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "--help"], ["status"], ["history"], ["engines"], ["schema"]]
+    "arguments", [["run", "--help"], ["status"], ["history"], ["engines"], ["schema"], ["config"]]
 )
 def test_looking_computes_nothing(arguments, store, place):
     assert imported(*arguments, spool=str(place)) & HEAVY == set()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from schemas.operating import LogSettings
 from service import control, spool
 from service.layout import SpoolUnusable, check_writable
 from service.logs import start_logging
@@ -238,8 +239,7 @@ class TestTheLog:
         assert "Traceback" not in told
 
     def test_a_log_that_cannot_be_rotated_goes_on(self, place, monkeypatch, capfd):
-        monkeypatch.setattr("service.logs._MAX_BYTES", 500)
-        start_logging(place / "logs")
+        start_logging(place / "logs", LogSettings.model_construct(size=500))
         log = logging.getLogger("foldq")
 
         def refuse(*_):
