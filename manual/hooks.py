@@ -16,7 +16,7 @@ REFERENCE: dict[str, Callable[[], str]] = {
     "reference-tables.md": tables.page,
 }
 #: Pages of the menu that come with what they describe; until then their place is kept.
-COMING = ("report.md", "dashboard.md", "python.md", "operation.md")
+COMING = ("operation.md",)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
