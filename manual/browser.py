@@ -24,24 +24,38 @@ def opened() -> Iterator[Page]:
 
     Raises
     ------
-    ImportError
+    FileNotFoundError
         There is no Chromium.
     """
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        raise ImportError("no chromium on the path")
+        raise FileNotFoundError("no chromium on the path")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=_FLAGS)
         yield browser.new_page(viewport=_SIZE)  # type: ignore[arg-type]
         browser.close()
 
 
-def shot(page: Page, address: str) -> bytes:
-    """Return a PNG of what the window shows of a page, in few enough colours to be small."""
+def shot(page: Page, address: str, *, at: str = "body", height: int = 640) -> bytes:
+    """Return a PNG of a part of a page, in few enough colours to be small.
+
+    Parameters
+    ----------
+    page : Page
+        The window.
+    address : str
+        What is opened in it.
+    at : str
+        Selector of what the picture begins with.
+    height : int
+        Pixels.
+    """
     page.goto(address)
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(1500)  # plots are drawn after the page is there
-    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    page.locator(at).first.evaluate("part => part.scrollIntoView({block: 'start'})")
+    page.wait_for_timeout(1500)  # plots are drawn when they come into view
+    clip = {"x": 0, "y": 0, "width": _SIZE["width"], "height": height}
+    image = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")  # type: ignore[arg-type]
     file = io.BytesIO()
     image.quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()

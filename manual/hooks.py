@@ -15,8 +15,6 @@ REFERENCE: dict[str, Callable[[], str]] = {
     "reference-settings.md": settings.page,
     "reference-tables.md": tables.page,
 }
-#: Pages of the menu that come with what they describe; until then their place is kept.
-COMING = ("report.md", "dashboard.md", "python.md")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -27,7 +25,4 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
                 f"docs/{name} is made from the code; no file of that name belongs"
             )
         files.append(File.generated(config, name, content=page()))
-    for name in COMING:
-        if not (Path(config.docs_dir) / name).exists():
-            files.append(File.generated(config, name, content=f"# {name[:-3].capitalize()}\n"))
     return files

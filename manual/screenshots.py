@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from manual import screens
+from manual import browser, screens
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
@@ -52,25 +52,29 @@ TERMINALS = {
 
 def main() -> int:
     """Make the pictures; 0 when all that can be made are there."""
-    from service.cli import SECTIONS, name_of
-
-    known = {name_of(function) for functions in SECTIONS.values() for function in functions}
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for name in [name for name in os.environ if name.startswith("FOLDQ_")]:
         del os.environ[name]  # the user's own settings are for the user's own spool
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, searches(Path(place)) as directory:
+    with tempfile.TemporaryDirectory() as place, scheduler(Path(place)) as directory:
+        for name in SEARCHES:
+            screens.run(f"foldq submit --wait {name}.yaml", directory)
+        shutil.copy(directory / "examples/data/passengers.csv", directory / "spool/data")
+        screens.run("cp examples/*.yaml spool/incoming/", directory)
+        sent = screens.run("foldq watch", directory, until=_midway)
+        save("watch.svg", screens.svg([("foldq watch", screens.frame(sent))], "foldq").encode())
+        dashboard(directory)
+        screens.run("foldq watch", directory)
         for name, commands in TERMINALS.items():
-            if all(command.split()[1] in known for command in commands):
-                shown = [(c, screens.frame(screens.run(c, directory))) for c in commands]
-                save(f"{name}.svg", screens.svg(shown, "foldq").encode())
-        pictures(directory, known)
+            shown = [(c, screens.frame(screens.run(c, directory))) for c in commands]
+            save(f"{name}.svg", screens.svg(shown, "foldq").encode())
+        report(directory)
     return 0
 
 
 @contextmanager
-def searches(directory: Path) -> Iterator[Path]:
-    """Run the searches; on the way, draw the one that is followed while it runs."""
+def scheduler(directory: Path) -> Iterator[Path]:
+    """Put the job files into a directory, and run a scheduler beside them."""
     shutil.copytree(ROOT / "examples", directory / "examples")
     for name, text in SEARCHES.items():
         (directory / f"{name}.yaml").write_text(text)
@@ -85,13 +89,6 @@ def searches(directory: Path) -> Iterator[Path]:
     try:
         said = (directory / "serve.log").read_bytes
         screens.wait_for(lambda: b"ready:" in said(), "the scheduler is ready")
-        for name in SEARCHES:
-            screens.run(f"foldq submit --wait {name}.yaml", directory)
-        shutil.copy(directory / "examples/data/passengers.csv", directory / "spool/data")
-        screens.run("cp examples/*.yaml spool/incoming/", directory)
-        sent = screens.run("foldq watch", directory, until=_midway)
-        save("watch.svg", screens.svg([("foldq watch", screens.frame(sent))], "foldq").encode())
-        screens.run("foldq watch", directory)
         yield directory
     finally:
         serve.terminate()
@@ -109,20 +106,18 @@ def _midway(sent: bytes) -> bool:
     )
 
 
-def pictures(directory: Path, known: set[str]) -> None:
-    """Open the report and the dashboard in Chromium, where there are such."""
-    try:
-        from manual import browser
-    except ImportError as missing:
-        sys.stdout.write(f"No pictures of pages: {missing}.\n")
-        return
+def dashboard(directory: Path) -> None:
+    """Open the dashboard in Chromium, while searches run."""
+    with browser.dashboard(directory) as address, browser.opened() as page:
+        save("dashboard.png", browser.shot(page, address))
+
+
+def report(directory: Path) -> None:
+    """Write a report, and open it in Chromium: how it begins, and some of its plots."""
+    screens.run("foldq report 1", directory)
+    address = (directory / "spool/results/1/report.html").as_uri()
     with browser.opened() as page:
-        if "report" in known:
-            page_file = directory / "spool/results/1/report.html"
-            save("report.png", browser.shot(page, page_file.as_uri()))
-        if "dashboard" in known:
-            with browser.dashboard(directory) as address:
-                save("dashboard.png", browser.shot(page, address))
+        save("report.png", browser.shot(page, address, at="#plots", height=900))
 
 
 def save(name: str, picture: bytes) -> None:

@@ -12,6 +12,8 @@ PAGES = {
     for path in [
         ROOT / "README.md",
         ROOT / "docs" / "tutorial.md",
+        ROOT / "docs" / "report.md",
+        ROOT / "docs" / "dashboard.md",
         *sorted((ROOT / "docs").glob("how-to-*.md")),
     ]
 }
@@ -31,7 +33,7 @@ def reader(tmp_path):
 def test_what_a_page_shows(reader, name):
     reader.follow(PAGES[name].read_text())
     if not (reader.spool / "foldq.db").exists():
-        return  # it only looks at files
+        return  # it only looks at files, or nothing of it is typed
     twice = "SELECT 1 FROM attempt WHERE outcome = 'ok' GROUP BY task_id HAVING count(*) > 1"
     assert reader.query(twice) == [], "no fold is computed twice, whatever is killed"
     if name == "README":
