@@ -67,6 +67,8 @@ class Problem:
             parts.append(f"Did you mean {self.nearest}?")
         if self.hint is not None:
             parts.append(self.hint)
+        if len(parts) > 1 and not parts[0].endswith((".", "!", "?", ":", "…")):
+            parts[0] += "."
         return " ".join(parts)
 
 

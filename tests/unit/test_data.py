@@ -696,3 +696,8 @@ def test_a_known_file_is_not_parsed_again_unless_it_changed(root, cache, monkeyp
     path.write_text(text)
     assert prepare(spec, Catalog(), [root], cache) == first
     assert entries.is_intact(cache, first.fingerprint)
+
+
+@pytest.mark.parametrize("message", ["there is no file 'a'", "There is no file 'a'."])
+def test_a_problem_reads_as_sentences(message):
+    assert str(Problem("data", message, hint="Look.")).endswith("file 'a'. Look.")
