@@ -113,11 +113,12 @@ def dashboard(directory: Path) -> None:
 
 
 def report(directory: Path) -> None:
-    """Write a report, and open it in Chromium: how it begins, and some of its plots."""
+    """Write a report, and open it in Chromium at some of its plots."""
     screens.run("foldq report 1", directory)
     address = (directory / "spool/results/1/report.html").as_uri()
     with browser.opened() as page:
-        save("report.png", browser.shot(page, address, at="#plots", height=900))
+        save("report.png", browser.shot(page, address, at="#heat-map"))
+        save("report-plots.png", browser.shot(page, address, at="#importance", height=880))
 
 
 def save(name: str, picture: bytes) -> None:
