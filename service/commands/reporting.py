@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from service.commands.options import AsJson, JobId, Spool, records_of, settings_of
-from service.commands.terminal import print_json, quoted, tell
+from service.commands.terminal import ExitCode, print_json, quoted, stop, tell
 
 
 def report(
@@ -41,6 +41,12 @@ def report(
     settings = settings_of(ctx, spool)
     with records_of(settings) as records:
         job = find_job(records, job_id)  # before the seconds that it takes
+    if output is not None and not output.absolute().parent.is_dir():
+        stop(
+            ExitCode.USAGE,
+            f"There is no directory {output.absolute().parent}.",
+            "Make it first, or name another file.",
+        )
     written = write(settings, job_id, output)
     if as_json:
         print_json(document(job_id=job_id, file=str(written), bytes=written.stat().st_size))

@@ -77,7 +77,7 @@ def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Gr
         results_table(table, exports.top(table, n, metric), metrics),
         "",
     ]
-    if job.best_index is not None:
+    if job.best_index is not None and job.best_score is not None:
         saved = f", saved as results/{job.id}/{job.refitted['file']}" if job.refitted else ""
         parts.append(Text(f"Best: row {job.best_index}{saved}", style="green"))
     if n_candidates > n:

@@ -108,7 +108,7 @@ def _set_jobs(
             stop(
                 ExitCode.USAGE,
                 f"Job {job.id} is {job.state}: there is nothing left to steer.",
-                f"To do again what failed: foldq retry {job.id}",
+                "What waits or runs: foldq status",
             )
     not_served(settings, "set anything")
     for job_id in job_ids:

@@ -194,12 +194,11 @@ def _hold(settings: "Settings", *, held: bool, as_json: bool) -> None:
 
 
 def _jobs_or_all(job_ids: list[int] | None, *, whole_queue: bool, action: str) -> list[int]:
-    if whole_queue == bool(job_ids):
-        stop(
-            ExitCode.USAGE,
-            "Name the jobs, or give --all for the whole queue.",
-            f"For example: foldq {action} 7",
-        )
+    example = f"For example: foldq {action} 7"
+    if whole_queue and job_ids:
+        stop(ExitCode.USAGE, "--all is the whole queue: it goes without jobs.", example)
+    if not whole_queue and not job_ids:
+        stop(ExitCode.USAGE, "Name the jobs, or give --all for the whole queue.", example)
     return job_ids or []
 
 

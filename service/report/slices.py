@@ -29,7 +29,7 @@ def slices(material: Material, found: Importance) -> list[Figure]:
         left_out += f" The {MAX_SLICES} of {len(axes)} parameters that matter most are shown."
     texts = [_slice_text(axis) for axis in axes[:MAX_SLICES]]
     if left_out:
-        texts[0] = f"{texts[0].rstrip('.')}.{left_out}"
+        texts = [f"{text.rstrip('.')}.{left_out}" for text in texts]
     return [
         Figure(f"parameter-{number}", axis.label, text, _slice(material, axis), group)
         for number, (axis, text) in enumerate(zip(axes, texts, strict=False), 1)

@@ -502,11 +502,17 @@ class TestSteering:
         assert result.exit_code == code
         assert told in result.stderr
 
-    @pytest.mark.parametrize("words", [("pause",), ("resume", "2", "--all")])
-    def test_jobs_or_the_whole_queue(self, searches, words):
-        result = foldq(*words)
+    def test_jobs_or_the_whole_queue(self, searches):
+        for words, told in ((("pause",), "or give --all"), (("resume", "2", "--all"), "without")):
+            result = foldq(*words)
+            assert result.exit_code == 2
+            assert told in result.stderr
+
+    def test_a_report_goes_where_there_is_a_directory(self, searches, tmp_path):
+        result = foldq("report", 1, "-o", tmp_path / "nowhere" / "page.html")
         assert result.exit_code == 2
-        assert "--all" in result.stderr
+        assert "Make it first" in result.stderr
+        assert ".tmp" not in result.stderr
 
     def test_nothing_to_do(self, searches, spool):
         with hold(spool):

@@ -343,6 +343,13 @@ def test_every_question_has_its_answer(records, ask, name):
     assert order(given) == order(expected)
 
 
+def test_a_question_has_its_title_not_its_sql(records, ask):
+    page = ask("/foldq/best_candidates?job=1").text
+    title = page[page.index("<title>") : page.index("</title>")]
+    assert title.endswith("· foldq")
+    assert "SELECT" not in title
+
+
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_question_answers_with_its_parameters_empty(records, ask, name):
     empty = "&".join(f"{key}=" for key in PARAMETERS)

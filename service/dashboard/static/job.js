@@ -30,6 +30,7 @@
   function settle() {
     const inner = frame.contentDocument;
     if (!inner?.body) return;
+    $("drawing").hidden = Boolean(inner.title); // an empty page has none
     const fit = () => { frame.style.height = `${Math.ceil(inner.documentElement.getBoundingClientRect().height)}px`; };
     inner.documentElement.style.overflow = "hidden"; // the page around it scrolls
     const head = inner.querySelector("body > header");
