@@ -90,12 +90,12 @@ def test_the_sweep_crashes_at_every_point(references):
     assert crashed_at == set(POINTS) - ELSEWHERE - AFTER_A_CRASH
 
 
-def test_fifteen_kills_at_any_moment_change_nothing_in_what_comes_out(ground):
+def test_eight_kills_at_any_moment_change_nothing_in_what_comes_out(ground):
     reference = undisturbed(ground, WORKLOADS["many"])
     moments = random.Random(20260101)
     n_kills = 0
-    while n_kills < 15:
-        pauses = [moments.uniform(0.05, 0.9) for _ in range(15 - n_kills)]
+    while n_kills < 8:
+        pauses = [moments.uniform(0.05, 0.9) for _ in range(8 - n_kills)]
         with ground.play(reference.workload) as play:
             strike_through(play, reference, pauses)
             n_kills += len(play.faults)

@@ -144,11 +144,9 @@ SCRIPTED = (
     cases_strategies.halving_grid_on_samples,
     cases_strategies.halving_random_that_draws_by_the_data,
     cases_strategies.halving_random_on_boosting_rounds,
-    cases_data.passengers,
     cases_data.text,
     cases_data.sparse_counts,
     cases_data.weights_with_groups_and_metrics,
-    cases_data.columns_that_are_left,
     cases_metrics.one_standard_error,
     cases_metrics.one_standard_error_of_a_metric,
 )

@@ -196,7 +196,7 @@ HOSTILE = st.one_of(
 
 
 @given(HOSTILE, st.sampled_from(SUFFIXES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_the_bytes_are_only_a_refusal_is_raised(data, suffix):
     problems = _problems(data, "a" + suffix)
     json.dumps([problem.to_dict() for problem in problems])
@@ -204,7 +204,7 @@ def test_whatever_the_bytes_are_only_a_refusal_is_raised(data, suffix):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_good_file_with_a_slip_of_the_pen(data):
     """Cut, doubled or swapped pieces of a good file are taken or refused, never more."""
     pieces = re.split(rb"(\W)", YAML)

@@ -35,7 +35,7 @@ from service.tags import TagLimit
 
 PREPARED = Prepared("f" * 64, "s" * 64, 150, 4, 5, 3, True, 120, {})
 N_JOBS, N_FOLDS, N_SPLITS = 3, 30, 5
-N_STORIES = int(os.environ.get("TEST_EXAMPLES", "100"))
+N_STORIES = int(os.environ.get("TEST_EXAMPLES", "80"))
 LEAST_HAPPENINGS = 50 if N_STORIES > 200 else 10
 
 
