@@ -2,7 +2,8 @@
 
 The scheduler must not wait for it, nor the engines share their processors with it: the process
 has the lowest priority (`SCHED_IDLE`, by which it runs on what nobody else uses), it begins when
-nothing runs or waits, or after a while at the latest, and its time is bounded. Only where a
+nothing runs or waits, stands still when something comes, goes on beside it after a while at the
+latest, and its time is bounded. Only where a
 scheduler ends as soon as it has nothing left to do, somebody waits for the page, and it is written
 like anything else: on a busy machine nothing is left for the lowest priority. It ends with the
 scheduler. What could not be written, or was broken off, is tried again at the next start; no job
@@ -11,6 +12,7 @@ depends on it.
 
 import logging
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -54,7 +56,8 @@ class Reporter:
         self._due: deque[tuple[float, int]] = deque()
         self._child: subprocess.Popen[bytes] | None = None
         self._job_id = 0
-        self._until = 0.0
+        self._until = self._patient_until = 0.0
+        self._stands_since: float | None = None
         self._said: IO[bytes] | None = None
 
     @property
@@ -101,6 +104,7 @@ class Reporter:
         """
         self._is_awaited = is_awaited and is_idle
         if self._child is not None:
+            self._stand_still(self._child, not is_idle and time.monotonic() < self._patient_until)
             self._look_after(self._child)
         elif self._due:
             since, job_id = self._due[0]
@@ -135,11 +139,23 @@ class Reporter:
             return
         self._job_id = job_id
         self._until = time.monotonic() + self._settings.report.timeout
+        self._patient_until = time.monotonic() + PATIENCE
+
+    def _stand_still(self, child: subprocess.Popen[bytes], wanted: bool) -> None:
+        """Stop the process while engines work: the lowest priority costs them a tenth and more."""
+        now = time.monotonic()
+        if wanted and self._stands_since is None:
+            child.send_signal(signal.SIGSTOP)
+            self._stands_since = now
+        elif not wanted and self._stands_since is not None:
+            child.send_signal(signal.SIGCONT)
+            self._until += now - self._stands_since
+            self._stands_since = None
 
     def _look_after(self, child: subprocess.Popen[bytes]) -> None:
         code = child.poll()
         if code is None:
-            if time.monotonic() < self._until:
+            if self._stands_since is not None or time.monotonic() < self._until:
                 return
             child.kill()
             child.wait()
@@ -164,7 +180,7 @@ class Reporter:
     def _forget(self) -> None:
         if self._said is not None:
             self._said.close()
-        self._child = self._said = None
+        self._child = self._said = self._stands_since = None
 
 
 def report_path(settings: Settings, job_id: int) -> Path:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+import psutil
 import pytest
 from fabricated import Fabricated
 
@@ -136,3 +137,29 @@ def test_switched_off_it_does_nothing(db, spool, monkeypatch):
     with open_records(spool / "foldq.db") as records:
         writer.catch_up(records)
     assert not writer.is_busy
+
+
+def test_it_stands_still_while_engines_work(db, settings, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, f"sleep 0.2; touch {tmp_path}/written")
+    writer = Reporter(settings)
+    writer.ended(db.finished_search())
+    writer.step(is_idle=True)
+    writer.step(is_idle=False)
+    process = psutil.Process(writer._child.pid)
+    deadline = time.monotonic() + 60
+    while process.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    until_done(writer)
+    assert (tmp_path / "written").exists()
+
+
+def test_what_stands_still_ends_with_its_scheduler(db, settings, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, "sleep 100")
+    writer = Reporter(settings)
+    writer.ended(db.finished_search())
+    writer.step(is_idle=True)
+    process = psutil.Process(writer._child.pid)
+    writer.step(is_idle=False)
+    writer.close()
+    assert not process.is_running()
