@@ -18,14 +18,15 @@ from service.records import Job
 
 __all__ = ["NotListed", "script"]
 
-_SEARCHES = {
+#: scikit-learn's name of each strategy, and of its space.
+SEARCHES = {
     "grid": ("GridSearchCV", "param_grid"),
     "random": ("RandomizedSearchCV", "param_distributions"),
     "halving_grid": ("HalvingGridSearchCV", "param_grid"),
     "halving_random": ("HalvingRandomSearchCV", "param_distributions"),
 }
 #: Options of the searches that are called in scikit-learn as in a job file.
-_OPTIONS = (
+OPTIONS = (
     "n_iter", "n_candidates", "factor", "resource", "min_resources", "max_resources",
     "aggressive_elimination",
 )  # fmt: skip
@@ -242,7 +243,7 @@ def _archive(data: FileData, writer: Writer) -> list[str]:
 
 
 def _search(spec: JobSpec, writer: Writer) -> list[str]:
-    name, space_name = _SEARCHES[spec.search.strategy]
+    name, space_name = SEARCHES[spec.search.strategy]
     if spec.search.is_halving:
         writer.needs("sklearn.experimental", "enable_halving_search_cv")
     writer.needs("sklearn.model_selection", name)
@@ -252,7 +253,7 @@ def _search(spec: JobSpec, writer: Writer) -> list[str]:
     ]
     space: Source = spaces[0] if len(spaces) == 1 else Group("[", tuple(spaces), "]")
     arguments: dict[str, Source] = {}
-    for option in _OPTIONS:
+    for option in OPTIONS:
         value = getattr(spec.search, option)
         if value is not None:
             is_whole = isinstance(value, float) and value.is_integer()

@@ -17,21 +17,12 @@ from sklearn.model_selection._search import BaseSearchCV
 from schemas.problems import Problem
 from service.notebook.spaces import spell_space
 from service.notebook.spelling import Speller, params_of
+from service.script import OPTIONS, SEARCHES
 from workers import names
 from workers.catalog import Catalog
 
 #: Searches that foldq knows, and where each keeps its space.
-STRATEGIES = {
-    "GridSearchCV": ("grid", "param_grid"),
-    "RandomizedSearchCV": ("random", "param_distributions"),
-    "HalvingGridSearchCV": ("halving_grid", "param_grid"),
-    "HalvingRandomSearchCV": ("halving_random", "param_distributions"),
-}
-#: Options of a search whose names and defaults are the job file's.
-_OPTIONS = (
-    "n_iter", "factor", "resource", "min_resources", "max_resources", "aggressive_elimination",
-    "n_candidates",
-)  # fmt: skip
+STRATEGIES = {name: (strategy, space) for strategy, (name, space) in SEARCHES.items()}
 
 #: Global settings of scikit-learn that change what a search computes, and that engines do not know.
 _CONFIG = ("enable_metadata_routing", "transform_output")
@@ -123,7 +114,7 @@ def in_search_terms(problem: Problem, space: str) -> Problem:
 
 
 def _options(params: Mapping[str, Any]) -> Iterator[tuple[str, JsonValue]]:
-    for name in _OPTIONS:
+    for name in OPTIONS:
         if name in params:
             value = params[name]
             yield name, value.item() if isinstance(value, np.generic) else value
