@@ -1,5 +1,6 @@
 """The parent of a local cluster: what it starts, tells and ends; real processes, no engines."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,11 +11,15 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import zmq
 from cluster import ROOT, STARTED_WITHIN
 from freezegun import freeze_time
+from ipyparallel.controller.heartmonitor import Heart
+from zmq.eventloop.zmqstream import ZMQStream
 
 from schemas.settings import Settings
 from service.localcluster import LocalCluster
@@ -247,6 +252,33 @@ def test_a_new_heart_is_told_of_at_its_first_beat(monkeypatch):
     for heart in (b"one", b"one", b"two"):
         monitor.handle_pong([heart, beat])
     assert told == [{b"one"}, {b"two"}]
+
+
+def test_a_new_heart_is_asked_as_soon_as_it_has_connected(monkeypatch):
+    async def first_heart() -> bytes:
+        told = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(
+            EagerHeartMonitor, "handle_new_hearts", lambda _monitor, hearts: told.set_result(hearts)
+        )
+        context = zmq.Context()
+        ping, pong = context.socket(zmq.PUB), context.socket(zmq.ROUTER)
+        ports = [each.bind_to_random_port("tcp://127.0.0.1") for each in (ping, pong)]
+        monitor = EagerHeartMonitor(
+            ping_stream=ZMQStream(ping), pong_stream=ZMQStream(pong), period=3_600_000
+        )
+        # In the controller this waits until the Hub listens.
+        listens = SimpleNamespace(recv_multipart=lambda: [b""])
+        monkeypatch.setattr(EagerHeartMonitor, "monitor_stream", SimpleNamespace(socket=listens))
+        monitor.start()
+        heart = Heart(*[f"tcp://127.0.0.1:{port}" for port in ports], heart_id=b"a heart")
+        heart.start()
+        try:
+            return await asyncio.wait_for(told, timeout=60)
+        finally:
+            monitor.caller.stop()
+            context.destroy(linger=0)
+
+    assert asyncio.run(first_heart()) == {b"a heart"}
 
 
 @pytest.mark.parametrize("is_connected", [False, True])
