@@ -59,19 +59,29 @@ def write_plan(
             for i, candidate in enumerate(candidates)
         ),
     )
-    folds = [
-        (job_id, first_id + i, split, *known.get((candidate.content_key, split), _UNKNOWN))
-        for i, candidate in enumerate(candidates)
-        for split in range(n_splits)
-    ]
-    db.executemany(
-        "INSERT INTO task (job_id, kind, candidate_id, split, state, origin_task_id,"
-        " test_scores, train_scores, fit_time, score_time, spared_time, warnings,"
-        " finished_at) VALUES (?, 'fold', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-        f" CASE WHEN ?4 = 'done' THEN '{at}' END)",
-        folds,
-    )
-    n_known = sum(1 for fold in folds if fold[3] == "done")
+    n_known = 0
+    if known:
+        folds = [
+            (job_id, first_id + i, split, *known.get((candidate.content_key, split), _UNKNOWN))
+            for i, candidate in enumerate(candidates)
+            for split in range(n_splits)
+        ]
+        db.executemany(
+            "INSERT INTO task (job_id, kind, candidate_id, split, state, origin_task_id,"
+            " test_scores, train_scores, fit_time, score_time, spared_time, warnings,"
+            " finished_at) VALUES (?, 'fold', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            f" CASE WHEN ?4 = 'done' THEN '{at}' END)",
+            folds,
+        )
+        n_known = sum(1 for fold in folds if fold[3] == "done")
+    else:  # one statement for all, in a fifth of the time; CROSS JOIN keeps the order
+        db.execute(
+            "INSERT INTO task (job_id, kind, candidate_id, split)"
+            " SELECT candidate.job_id, 'fold', candidate.id, split.value"
+            " FROM candidate CROSS JOIN json_each(?) AS split"
+            " WHERE candidate.id BETWEEN ? AND ? ORDER BY candidate.id",
+            (json.dumps([*range(n_splits)]), first_id, first_id + len(candidates) - 1),
+        )
     db.execute(
         "UPDATE job SET n_candidates = n_candidates + ?1,"
         " n_tasks = max(n_tasks, (n_candidates + ?1) * ?2), n_done = n_done + ?3,"
@@ -79,7 +89,7 @@ def write_plan(
         " WHERE id = ?4",
         (len(candidates), n_splits, n_known, job_id),
     )
-    return len(folds), n_known
+    return len(candidates) * n_splits, n_known
 
 
 def _known_folds(

@@ -64,20 +64,20 @@ class Recorder:
             self._writers[kind](list(group), at)
 
     def _dispatched(self, orders: Sequence[Dispatch], at: str) -> None:
-        self.connection.executemany(
-            "INSERT INTO attempt (id, task_id, engine_id, batch, submitted_at)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (
-                (attempt_id, task.task_id, order.batch.engine_id, order.batch.batch_id, at)
-                for order in orders
-                for attempt_id, task in order.batch.tasks
-            ),
-        )
-        self.connection.executemany(
-            "UPDATE task SET state = 'dispatched', started_at = coalesce(started_at, ?)"
-            " WHERE id = ?",
-            ((at, task.task_id) for order in orders for _, task in order.batch.tasks),
-        )
+        # One statement for all of a batch, whose attempts have numbers in a row.
+        for batch in (order.batch for order in orders):
+            first, _ = batch.tasks[0]
+            task_ids = str([task.task_id for _, task in batch.tasks])
+            self.connection.execute(
+                "INSERT INTO attempt (id, task_id, engine_id, batch, submitted_at)"
+                " SELECT ?1 + key, value, ?2, ?3, ?4 FROM json_each(?5)",
+                (first, batch.engine_id, batch.batch_id, at, task_ids),
+            )
+            self.connection.execute(
+                "UPDATE task SET state = 'dispatched', started_at = coalesce(started_at, ?1)"
+                " WHERE id IN (SELECT value FROM json_each(?2))",
+                (at, task_ids),
+            )
 
     def _ended(self, orders: Sequence[EndTask], at: str) -> None:
         self._close_attempts(orders, at)

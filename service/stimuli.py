@@ -76,7 +76,7 @@ class Batch:
     job_id: int
     engine_id: int
     kind: TaskKind
-    tasks: tuple[tuple[int, Task], ...]  # (attempt id, task)
+    tasks: tuple[tuple[int, Task], ...]  # (attempt id, task), at least one; the ids in a row
     budget: float
 
 

@@ -18,6 +18,7 @@ def dispatch(scale: Scale) -> None:
         tasks = scale.store.load_folds(scale.job_id, 0, 4000)
     while len(tasks) < n:
         tasks += scale.store.load_folds(scale.job_id, tasks[-1].task_id, 4000)
+    tasks = tasks[:n]
     attempt, batch = scale.store.next_numbers()
     clock = Clock()
     for k in range(0, n, BATCH):
