@@ -5,40 +5,26 @@ decide, records what that changes in ONE transaction, and only then carries it o
 moment at which the process ends, the records tell how to go on.
 """
 
-import heapq
 import importlib
 import logging
 import os
-import queue
 import signal
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from types import FrameType
 
 from schemas import __version__
 from schemas.lifecycle import JobState, TaskKind
 from schemas.settings import Settings
-from schemas.task import BatchReport, FoldResult, TaskFailure
-from service import control, descriptors, journal, spool
+from service import descriptors, journal
+from service.arrivals import Arrivals
 from service.beginning import Beginning, begin
 from service.dossier import Dossiers
-from service.engines import (
-    ClusterFailed,
-    Engines,
-    Fact,
-    Gone,
-    NeverCame,
-    Refused,
-    Returned,
-    Welcomed,
-)
-from service.handover import known_engines, open_batches
 from service.hooks import Hooks
 from service.localcluster import LocalCluster
 from service.logs import about, start_logging
@@ -48,48 +34,38 @@ from service.policy import Policy
 from service.prune import Pruner
 from service.recordfaults import StoppedWaiting, damage_named, is_damage, is_shortage, said
 from service.reporter import Reporter
+from service.requests import Requests
 from service.scheduler import Scheduler
 from service.searches import Searches
-from service.steering import Steering
+from service.spool import Intake
 from service.stimuli import (
     AdvanceSearch,
-    Batch,
-    BatchReturned,
     CancelRequested,
     CancelTasks,
     Dispatch,
     DrainRequested,
     EndTask,
-    EngineJoined,
-    EngineLost,
-    EngineNeverCame,
-    EngineRejoined,
     FoldsLoaded,
-    FoldsPutBack,
     Instruction,
     Interrupt,
-    JobAdmitted,
     KillEngine,
     LoadFolds,
     MoveJob,
-    PauseRequested,
-    QueueHeld,
     Record,
     RecordPrepared,
     ReopenPrepare,
-    ResumeRequested,
     SearchEnded,
     StartEngine,
     Stimulus,
-    TagsLimited,
     TaskPlanned,
     Tick,
     Trouble,
 )
 from service.store import Store
+from service.timers import Timers
+from service.traffic import Traffic
 from service.troubles import Troubles, reason
 from workers.failpoints import failpoint
-from workers.welcome import versions
 
 log = logging.getLogger("foldq")
 
@@ -99,18 +75,12 @@ ENGINE_POLL = 0.1
 #: The same while no engine wants the processor, or something is done a piece at a time.
 IDLE_POLL = 0.05
 
-#: Seconds of one turn that may go into admitting files.
-ADMISSION_SECONDS = 0.25
-
 #: Seconds before results are written again that could not be, and before records are.
 DISK_RETRY = 5.0
 RECORDS_RETRY = 1.0
 
 #: Seconds for which the end of the scheduler waits for hooks, at most.
 FAREWELL = 10.0
-
-#: Seconds before a cluster that could not be reached is tried again.
-CLUSTER_RETRY = 5.0
 
 
 def serve(
@@ -184,31 +154,30 @@ class Daemon:
         self._store = store
         self._troubles = troubles
         store.wait = self._await_room
-        self._desk = control.Desk(settings.spool)
         self._stop_signals = 0
-        self._inbox: queue.SimpleQueue[Fact] = queue.SimpleQueue()
-        directory = settings.spool / "cluster"
-        self._engines = Engines(settings, directory, self._inbox.put, cluster)
-        self._intake = spool.Intake(settings, store)
+        self._draining = False
+        self._leaving: float | None = None
+        self._next_look = 0.0
+        self._timers = Timers()
         self._dossiers = Dossiers(settings, store)
         self._pruner = Pruner(store, settings.spool)
-        self._steering = Steering(store, settings.tags)
         self._reporter = Reporter(settings)
         attempt, batch = store.next_numbers()
         policy = Policy(
             batch_seconds=settings.target_seconds, copy_stragglers=settings.copy_stragglers
         )
         self._core = Scheduler(policy, next_attempt=attempt, next_batch=batch)
-        self._in_flight: dict[int, Batch] = {}
         self._searches = Searches(settings, store, self._dossiers)
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._n_timers = 0
-        self._next_look = 0.0
-        self._draining = False
         self._observer = Observer(settings, store, self._core, self._searches, troubles)
         self._hooks = Hooks(settings, store, self._observer.hook_called)
-        self._leaving: float | None = None
-        self._versions = versions()
+        self._traffic = Traffic(
+            settings, store, self._dossiers, troubles, self._observer, self._timers, cluster
+        )
+        self._intake = Intake(settings, store)
+        self._arrivals = Arrivals(self._intake, store, self._dossiers, troubles)
+        self._requests = Requests(
+            settings, store, self._dossiers, self._pruner, troubles, self._core.jobs, self._traffic
+        )
 
     # --- the loop --------------------------------------------------------------------------
 
@@ -216,8 +185,12 @@ class Daemon:
         """Run until told to stop, or with `until_idle` until nothing is left to do."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop_signal)
-        self._observer.listen(self._after)
-        self._take_over()
+        self._observer.listen(self._timers.after)
+        self._turn(self._requests.standing())
+        self._turn(self._traffic.rejoin(2 * self._core.policy.batch_seconds))
+        failpoint("daemon.rejoined")
+        self._traffic.start()
+        failpoint("daemon.engines.started")
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         incoming = self._settings.spool / "incoming"
         log.info("ready: drop job files into %s", incoming, extra=about("scheduler ready"))
@@ -226,22 +199,21 @@ class Daemon:
         for job_id in self._store.unfinished_jobs():
             self._take_up(job_id)
             failpoint("daemon.job.taken_up")
-        self._collect()
+        self._traffic.collect(self._core.jobs)
         failpoint("daemon.collected")
         self._store.read(self._reporter.catch_up)
         while True:
-            stimuli = deque(self._facts())
+            stimuli = deque(self._traffic.news(self._pause(time.monotonic())))
             now = time.monotonic()
-            while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2]()
+            self._timers.run(now)
             if now >= self._next_look:
                 self._next_look = now + ENGINE_POLL
-                self._look_at_engines()
+                self._traffic.look()
                 self._store.fold_in()
                 stimuli.append(Tick())
             if not self._draining and self._intake.is_due(now):
-                stimuli.extend(self._intake_files(now))
-                stimuli.extend(self._control_requests())
+                stimuli.extend(self._arrivals.take(now))
+                stimuli.extend(self._requests.take())
             if self._stop_signals and not self._draining:
                 self._draining = True
                 log.info(
@@ -251,8 +223,7 @@ class Daemon:
                 notify("STOPPING=1")
                 stimuli.append(DrainRequested())
             self._turn(stimuli)
-            with self._troubles.noting("files", "a request in control/ cannot be removed", "asked"):
-                self._desk.clear()
+            self._requests.clear()
             for planned in self._searches.plan_more():
                 self._turn([planned])
             for job_id in self._searches.concluded():
@@ -267,68 +238,30 @@ class Daemon:
             if self._may_leave(until_idle=until_idle):
                 return
 
-    def _take_over(self) -> None:
-        """Find the engines that outlived the last scheduler; what the others had is done again."""
-        self._turn([TagsLimited(self._steering.limits()), QueueHeld(self._steering.is_held())])
-        engine_ids = self._engines.reattach(self._store.read(known_engines))
-        failpoint("daemon.reattached")
-        n_tasks = self._store.recover(self._now(), engine_ids)
-        if n_tasks:
-            log.info(
-                "the last scheduler did not stop by itself: %d tasks put back",
-                n_tasks,
-                extra=about("tasks put back", n_tasks=n_tasks),
-            )
-        rejoined: list[Stimulus] = []
-        budget = 2 * self._core.policy.batch_seconds
-        for engine_id in sorted(engine_ids):
-            batches = self._store.read(partial(open_batches, engine_id=engine_id, budget=budget))
-            self._in_flight.update({batch.batch_id: batch for batch in batches})
-            rejoined.append(EngineRejoined(engine_id, batches))
-            self._observer.rejoined(batches)
-            n_tasks = sum(len(batch.tasks) for batch in batches)
-            log.info(
-                "engine %d is still there; tasks it has in hand: %d",
-                engine_id,
-                n_tasks,
-                extra=about("engine rejoined", engine=engine_id, n_tasks=n_tasks),
-            )
-        self._turn(rejoined)
-        failpoint("daemon.rejoined")
-        self._engines.start()
-        failpoint("daemon.engines.started")
-
-    def _collect(self) -> None:
-        """Ask the engines that were found again for what they had in hand."""
-        by_engine: dict[int, dict[int, str]] = {}
-        for batch in self._in_flight.values():
-            if batch.job_id in self._core.jobs:
-                key = self._dossiers[batch.job_id].context.key
-                by_engine.setdefault(batch.engine_id, {})[batch.batch_id] = key
-        for engine_id, batches in by_engine.items():
-            failpoint("daemon.collect.before")
-            self._engines.collect(engine_id, batches)
-
-    def _facts(self) -> Iterator[Stimulus]:
-        """Wait for the next fact until something else is due, and take in all that are there."""
+    def _take_up(self, job_id: int) -> None:
+        """Go on with a job that an earlier scheduler left, or fail it, and it alone."""
         try:
-            fact = self._inbox.get(timeout=self._pause(time.monotonic()))
-            while True:
-                yield from self._understood(fact)
-                fact = self._inbox.get_nowait()
-        except queue.Empty:
-            return
+            admission = self._dossiers.admission(job_id)
+        except Exception as error:
+            if is_damage(error):
+                raise
+            facts = about("job unreadable", job=job_id)
+            log.exception("job %d cannot be read from the records", job_id, extra=facts)
+            why = f"cannot be read from the records: {type(error).__name__}: {error}"
+            given_up: list[Record] = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
+            self._store.record(given_up, self._now())
+            self._turn([CancelRequested(job_id)])  # what engines still have of it counts no more
+        else:
+            self._turn([admission])
 
     def _pause(self, now: float) -> float:
         """Return the seconds for which there is nothing to do but to wait for engines."""
         if self._searches.is_planning:
             return 0.0
-        due = self._next_look
+        due = min(self._next_look, self._timers.next_due)
         if not self._draining:
             due = min(due, self._intake.next_scan)
-        if self._timers:
-            due = min(due, self._timers[0][0])
-        if not self._in_flight or self._pruner.is_at_work:
+        if not self._traffic.is_under_way or self._pruner.is_at_work:
             due = min(due, now + IDLE_POLL)
         return max(due - now, 0.0)
 
@@ -365,7 +298,7 @@ class Daemon:
             self._core.is_idle
             and not self._searches.is_planning
             and not self._intake.has_waiting
-            and self._inbox.empty()
+            and not self._traffic.has_news
         )
 
     def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -386,11 +319,7 @@ class Daemon:
             if self._stop_signals > 1:
                 raise StoppedWaiting(because)
             time.sleep(ENGINE_POLL)
-            self._look_at_engines()  # what is seen is taken in when the wait is over
-
-    def _look_at_engines(self) -> None:
-        with self._troubles.noting("files", "the engines cannot be looked after", "engines"):
-            self._engines.poll()
+            self._traffic.look()  # what is seen is taken in when the wait is over
 
     def close(self) -> None:
         """End or leave the engines and write down that they are gone."""
@@ -400,7 +329,7 @@ class Daemon:
         self._hooks.close()
         self._searches.close()
         self._reporter.close()
-        self._engines.stop()
+        self._traffic.stop()
         failpoint("daemon.close.engines_ended")
         try:
             self._store.recover(self._now())
@@ -410,205 +339,23 @@ class Daemon:
                 raise
             log.error("that it ended is not recorded (%s); the next start puts it right", error)
 
-    # --- taking in -------------------------------------------------------------------------
-
-    def _understood(self, fact: Fact) -> Iterator[Stimulus]:
-        match fact:
-            case Welcomed():
-                yield from self._welcomed(fact)
-            case Gone(engine_id, because, blameless):
-                facts = about("engine lost", engine=engine_id, reason=because, blameless=blameless)
-                log.warning("engine %d lost: %s", engine_id, because, extra=facts)
-                self._in_flight = {
-                    batch_id: batch
-                    for batch_id, batch in self._in_flight.items()
-                    if batch.engine_id != engine_id
-                }
-                yield EngineLost(engine_id, because, blameless)
-            case NeverCame(because):
-                log.warning("%s", because, extra=about("engine never came"))
-                yield EngineNeverCame(because)
-            case Returned(batch_id, outcome):
-                self._observer.returned(fact, self._in_flight.pop(batch_id, None))
-                yield BatchReturned(batch_id, outcome)
-            case Refused():
-                yield from self._refused(fact)
-            case ClusterFailed(because):
-                told = f"no engines: {because}; trying again every {CLUSTER_RETRY:g} s"
-                self._troubles.report("engines", told, "cluster")
-                self._after(CLUSTER_RETRY, self._engines.start)
-
-    def _welcomed(self, fact: Welcomed) -> Iterator[Stimulus]:
-        report = fact.report
-        odd = {
-            name: version
-            for name, version in report.versions.items()
-            if self._versions.get(name) != version
-        }
-        if odd:
-            told = ", ".join(
-                f"{name} {version} there and {self._versions.get(name)} here"
-                for name, version in odd.items()
-            )
-            message = f"engine on {report.host}, pid {report.pid}, refused: {told}"
-            log.error("%s", message, extra=about("engine refused"))
-            self._store.note("engine refused", message, self._now())
-            return
-        self._troubles.report("engines", None, "cluster")
-        engine_id = self._store.engine_joined(
-            self._engines.name, fact.number, fact.identity, report, self._now()
-        )
-        self._engines.enlist(fact.number, engine_id, report)
-        facts = about("engine joined", engine=engine_id, host=report.host, pid=report.pid)
-        log.info("engine %d joined: %s, pid %d", engine_id, report.host, report.pid, extra=facts)
-        yield EngineJoined(engine_id)
-
-    def _refused(self, fact: Refused) -> Iterator[Stimulus]:
-        """Answer for an engine that could not even begin on the batch."""
-        batch = self._in_flight.pop(fact.batch_id, None)
-        if batch is None:
-            return
-        if fact.interrupted:
-            attempts = tuple(attempt_id for attempt_id, _ in batch.tasks)
-            yield BatchReturned(batch.batch_id, BatchReport(batch.batch_id, (), attempts))
-        elif batch.kind is TaskKind.FOLD:
-            results = tuple(
-                FoldResult(task.task_id, attempt_id, error=fact.error)
-                for attempt_id, task in batch.tasks
-            )
-            yield BatchReturned(batch.batch_id, BatchReport(batch.batch_id, results))
-        else:
-            yield BatchReturned(batch.batch_id, TaskFailure(fact.error, fact.error))
-
-    def _intake_files(self, now: float) -> Iterator[Stimulus]:
-        names: list[str] = []
-        with self._troubles.noting("files", "incoming/ cannot be read", "incoming"):
-            names = self._intake.ready(now)
-            self._troubles.keep("files", "incoming/", self._intake.waiting)
-        for name in names:
-            taken: spool.Admitted | spool.Refused | None = None
-            with self._troubles.noting("files", f"incoming/{name} stays", f"incoming/{name}"):
-                taken = self._intake.take(name, now)
-            if isinstance(taken, spool.Admitted) and taken.stays is not None:
-                told = f"{taken.name} is job {taken.admission.job_id}, but stays in incoming/"
-                with self._troubles.noting("files", told, f"incoming/{name}"):
-                    raise taken.stays
-            match taken:
-                case spool.Admitted(shown, admission) if admission.is_new:
-                    facts = about("job admitted", job=admission.job_id, file=shown)
-                    log.info("job %d admitted: %s", admission.job_id, shown, extra=facts)
-                    yield self._admission_of(admission.job_id)
-                case spool.Admitted(shown, admission) if taken.is_first:
-                    facts = about("submitted again", job=admission.job_id, file=shown)
-                    log.info("%s is job %d already", shown, admission.job_id, extra=facts)
-                    self._store.note(
-                        "submitted again",
-                        f"{shown} came again, the same to the letter",
-                        self._now(),
-                        job_id=admission.job_id,
-                    )
-                case spool.Refused(shown, problems):
-                    more = f" … and {len(problems) - 1} more" if len(problems) > 1 else ""
-                    facts = about("file refused", file=shown, n_problems=len(problems))
-                    log.warning("%s refused: %s%s", shown, problems[0], more, extra=facts)
-            if time.monotonic() - now > ADMISSION_SECONDS:
-                return
-
-    def _control_requests(self) -> Iterator[Stimulus]:
-        asked: list[control.Asked] = []
-        with self._troubles.noting("files", "control/ cannot be read", "control"):
-            asked = self._desk.take()
-            if self._desk.unread is not None:
-                raise self._desk.unread
-        for request in asked:
-            yield from self._asked(request)
-
-    def _asked(self, request: control.Asked) -> Iterator[Stimulus]:
-        match request:
-            case control.PruneRequest():
-                at_work = {batch.job_id for batch in self._in_flight.values()}
-                self._pruner.ask(request, at_work.union(self._core.jobs))
-            case control.SetRequest(job_id, changes):
-                if job_id in self._core.jobs:
-                    yield self._steering.set_job(job_id, changes, self._now())
-                else:
-                    log.warning("job %d is not at work: nothing of it is set", job_id)
-            case control.LimitRequest(tag, changes):
-                self._steering.limit(tag, changes, self._now())
-                yield TagsLimited(self._steering.limits())
-            case control.HoldRequest(held):
-                self._steering.hold(held, self._now())
-                what = "paused" if held else "resumed"
-                log.info("the queue is %s on request", what, extra=about(f"queue {what}"))
-                yield QueueHeld(held)
-            case control.Request("cancel", job_id):
-                yield CancelRequested(job_id)
-            case control.Request("pause", job_id):
-                yield PauseRequested(job_id)
-            case control.Request("resume", job_id):
-                yield ResumeRequested(job_id)
-            case control.Request("retry", job_id):
-                yield from self._retry(job_id)
-
-    def _retry(self, job_id: int) -> Iterator[Stimulus]:
-        if not self._store.has_job(job_id):
-            log.warning("there is no job %d to retry", job_id)
-        elif job_id in self._core.jobs:
-            folds = self._store.retry(job_id, self._now())
-            yield FoldsPutBack(job_id, folds)
-        else:
-            self._store.retry(job_id, self._now(), listed=False)  # they are loaded page by page
-            self._dossiers.forget(job_id)
-            yield self._admission_of(job_id)
-
-    def _take_up(self, job_id: int) -> None:
-        """Go on with a job that an earlier scheduler left, or fail it, and it alone."""
-        try:
-            admission = self._admission_of(job_id)
-        except Exception as error:
-            if is_damage(error):
-                raise
-            facts = about("job unreadable", job=job_id)
-            log.exception("job %d cannot be read from the records", job_id, extra=facts)
-            why = f"cannot be read from the records: {type(error).__name__}: {error}"
-            given_up: list[Record] = [CancelTasks(job_id), MoveJob(job_id, JobState.FAILED, why)]
-            self._store.record(given_up, self._now())
-            self._turn([CancelRequested(job_id)])  # what engines still have of it counts no more
-        else:
-            self._turn([admission])
-
-    def _admission_of(self, job_id: int) -> JobAdmitted:
-        """Say where a job stands, as soon as its records can be read."""
-        return self._store.read(lambda _: self._dossiers.admission(job_id))
-
     # --- carrying out ----------------------------------------------------------------------
 
     def _carry_out(self, order: Instruction) -> Iterator[Stimulus]:
         match order:
             case Dispatch(batch):
-                self._in_flight[batch.batch_id] = batch
-                failpoint("daemon.dispatch.before")
-                self._engines.send(batch.engine_id, self._dossiers.order(batch))
-                failpoint("daemon.dispatch.after")
+                self._traffic.send(batch)
             case AdvanceSearch(job_id):
                 if job_id in self._core.jobs:  # it may have ended in the same turn
                     yield from self._advance(job_id)
             case LoadFolds(job_id, after, limit):
                 yield FoldsLoaded(job_id, self._store.load_folds(job_id, after, limit))
             case Interrupt(engine_id):
-                failpoint("daemon.interrupt.before")
-                self._engines.interrupt(engine_id)
-                failpoint("daemon.interrupt.after")
+                self._traffic.interrupt(engine_id)
             case KillEngine(engine_id, because):
-                facts = about("engine ended", engine=engine_id, reason=because)
-                log.warning("engine %d %s", engine_id, because, extra=facts)
-                failpoint("daemon.kill.before")
-                self._engines.kill(engine_id)
-                failpoint("daemon.kill.after")
+                self._traffic.kill(engine_id, because)
             case StartEngine(not_before):
-                if self._engines.is_local:
-                    wait = (not_before - self._now()).total_seconds()
-                    self._after(wait, self._engines.start_one)
+                self._traffic.replace_one(not_before)
             case RecordPrepared(job_id):
                 self._dossiers.forget(job_id)
             case ReopenPrepare(job_id):
@@ -633,7 +380,7 @@ class Daemon:
                 told = reason(error) if isinstance(error, OSError) else said(error)
                 waits = f"job {job_id} waits, its results cannot be written: {told}"
                 self._troubles.report("results", waits, str(job_id))
-                self._after(DISK_RETRY, lambda: self._advance_again(job_id))
+                self._timers.after(DISK_RETRY, lambda: self._advance_again(job_id))
                 return
             if is_damage(error):
                 raise
@@ -647,10 +394,6 @@ class Daemon:
             self._turn(self._advance(job_id))
         else:
             self._troubles.report("results", None, str(job_id))
-
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._n_timers += 1
-        heapq.heappush(self._timers, (time.monotonic() + seconds, self._n_timers, action))
 
     def _now(self) -> datetime:
         return datetime.now(UTC)

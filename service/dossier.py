@@ -136,7 +136,10 @@ class Dossiers:
         return dossier.order(batch, tuple(sorted(self._in_use)) if few else None)
 
     def admission(self, job_id: int) -> JobAdmitted:
-        """Say where a job stands, from its records."""
+        """Say where a job stands, as soon as its records can be read."""
+        return self._store.read(lambda _: self._admission(job_id))
+
+    def _admission(self, job_id: int) -> JobAdmitted:
         spec = self[job_id].spec
         job = find_job(self._store.connection, job_id)
         prepare = self._store.single_task(job_id, TaskKind.PREPARE)

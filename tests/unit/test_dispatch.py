@@ -17,6 +17,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from service.calls import call
 from service.daemon import ENGINE_POLL, IDLE_POLL, Daemon
+from service.timers import Timers
 from workers.kernel import PromptKernel
 
 KEY = b"key"
@@ -210,8 +211,8 @@ class TestWaiting:
             "_intake": SimpleNamespace(next_scan=10.2),
             "_pruner": SimpleNamespace(is_at_work=False),
             "_next_look": 10.0 + ENGINE_POLL,
-            "_timers": [],
-            "_in_flight": {1: "a batch"},
+            "_timers": Timers(),
+            "_traffic": SimpleNamespace(is_under_way=True),
             "_draining": False,
         }
         return SimpleNamespace(**{**parts, **changed})
@@ -223,12 +224,12 @@ class TestWaiting:
         assert self.pause() == ENGINE_POLL
 
     def test_with_idle_engines_or_records_to_forget_it_looks_more_often(self):
-        assert self.pause(_in_flight={}) == IDLE_POLL
+        assert self.pause(_traffic=SimpleNamespace(is_under_way=False)) == IDLE_POLL
         assert self.pause(_pruner=SimpleNamespace(is_at_work=True)) == IDLE_POLL
 
     def test_it_wakes_for_a_second_look_at_a_file_and_for_what_was_put_off(self):
         assert self.pause(_intake=SimpleNamespace(next_scan=10.02)) == 0.02
-        assert self.pause(_timers=[(10.01, 1, print)]) == 0.01
+        assert self.pause(_timers=SimpleNamespace(next_due=10.01)) == 0.01
 
     def test_it_does_not_sleep_while_candidates_are_left_to_plan(self):
         assert self.pause(_searches=SimpleNamespace(is_planning=True)) == 0.0
