@@ -3,12 +3,14 @@
 import json
 import re
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from schemas.lifecycle import JobState
+from schemas.problems import nearest
 from service.pace import Pace, pace
 from service.ranking import best_so_far
 from service.records import JOB_COLUMNS, Job, seconds_between, select
@@ -145,6 +147,69 @@ def as_glob(pattern: str) -> str:
     """Give the pattern for GLOB: as it is when it has wildcards, else "contains" it."""
     folded = pattern.lower()
     return folded if any(mark in folded for mark in "*?[") else f"*{folded}*"
+
+
+def parse_query(
+    now: datetime,
+    *,
+    states: Iterable[str] = (),
+    name: str | None = None,
+    tags: Iterable[str] = (),
+    estimator: str | None = None,
+    data: str | None = None,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    min_score: float | None = None,
+    max_score: float | None = None,
+    sort: str = "-id",
+    limit: int | None = None,
+) -> Query:
+    """Read which jobs a person asks for: the filters of `foldq history` and `foldq.history`.
+
+    Parameters
+    ----------
+    since, until : str or datetime, optional
+        As `parse_moment` reads it, or a moment.
+    sort : str, default="-id"
+        As `parse_sort` reads it.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong, and on a line of its own what is expected.
+    """
+    wanted = tuple(map(_parse_state, states))
+    key, descending = parse_sort(sort)
+    return Query(
+        states=wanted,
+        name=name,
+        tags=tuple(tags),
+        estimator=estimator,
+        data=data,
+        since=_parse_bound(since, now),
+        until=_parse_bound(until, now),
+        min_score=min_score,
+        max_score=max_score,
+        sort=key,
+        descending=descending,
+        limit=limit,
+    )
+
+
+def _parse_state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError:
+        close = nearest(text, list(JobState))
+        hint = f" Did you mean {close}?" if close else ""
+        states = ", ".join(JobState)
+        raise ValueError(f"There is no state {text!r}.{hint}\nThe states are: {states}") from None
+
+
+def _parse_bound(given: str | datetime | None, now: datetime) -> datetime | None:
+    if isinstance(given, datetime):
+        return given.astimezone(UTC)
+    return None if given is None else parse_moment(given, now)
 
 
 def parse_moment(text: str, now: datetime) -> datetime:

@@ -68,41 +68,30 @@ def history(
       foldq history --state failed --state cancelled
       foldq history --estimator SVC --min-score 0.95 --json
     """
-    from schemas.lifecycle import JobState
-    from schemas.problems import nearest
     from service.commands.screen_history import history_table
-    from service.history import Query, count_jobs, find_jobs, parse_moment, parse_sort
+    from service.history import Query, count_jobs, find_jobs, parse_query
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.records import Job, NoRecords
 
     now = datetime.now(UTC)
-    for given in state or ():
-        if given not in list(JobState):
-            close = nearest(given, list(JobState))
-            stop(
-                ExitCode.USAGE,
-                f"There is no state {given!r}." + (f" Did you mean {close}?" if close else ""),
-                "The states are: " + ", ".join(JobState),
-            )
     try:
-        key, descending = parse_sort(sort)
-        query = Query(
-            states=tuple(map(JobState, state or ())),
+        query = parse_query(
+            now,
+            states=state or (),
             name=name,
-            tags=tuple(tag or ()),
+            tags=tag or (),
             estimator=estimator,
             data=data,
-            since=None if since is None else parse_moment(since, now),
-            until=None if until is None else parse_moment(until, now),
+            since=since,
+            until=until,
             min_score=min_score,
             max_score=max_score,
-            sort=key,
-            descending=descending,
+            sort=sort,
             limit=limit if as_json or limit is not None else LISTED_JOBS,
         )
     except ValueError as error:
-        stop(ExitCode.USAGE, str(error))
+        stop(ExitCode.USAGE, *str(error).splitlines())
     settings = settings_of(ctx, spool)
     jobs: list[Job] = []
     documents: list[dict[str, Any]] = []

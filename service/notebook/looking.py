@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.lifecycle import JobState
-from schemas.problems import nearest
 from schemas.settings import Settings
-from service.history import Query, as_json, find_jobs, parse_moment, parse_sort
+from service.history import as_json, find_jobs, parse_query
 from service.notebook.jobs import Job
 from service.records import NoRecords, NoSuchJob, find_job, open_records
 
@@ -99,19 +97,18 @@ def history(
     import pandas as pd
 
     now = datetime.now(UTC)
-    key, descending = parse_sort(sort)
-    query = Query(
-        states=tuple(map(_state, _listed(state))),
+    query = parse_query(
+        now,
+        states=_listed(state),
         name=name,
-        tags=tuple(_listed(tags)),
+        tags=_listed(tags),
         estimator=estimator,
         data=data,
-        since=_moment(since, now),
-        until=_moment(until, now),
+        since=since,
+        until=until,
         min_score=min_score,
         max_score=max_score,
-        sort=key,
-        descending=descending,
+        sort=sort,
         limit=limit,
     )
     rows: list[dict[str, Any]] = []
@@ -175,19 +172,3 @@ def engines(*, spool: str | Path | None = None, past: bool = False) -> "pd.DataF
 
 def _listed(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
-
-
-def _state(given: str) -> JobState:
-    try:
-        return JobState(given)
-    except ValueError:
-        close = nearest(given, list(JobState))
-        hint = f" Did you mean {close}?" if close else ""
-        states = ", ".join(JobState)
-        raise ValueError(f"there is no state {given!r}.{hint} The states are: {states}") from None
-
-
-def _moment(given: str | datetime | None, now: datetime) -> datetime | None:
-    if isinstance(given, datetime):
-        return given.astimezone(UTC)
-    return None if given is None else parse_moment(given, now)

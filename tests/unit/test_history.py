@@ -17,6 +17,7 @@ from service.history import (
     best_so_far,
     find_jobs,
     parse_moment,
+    parse_query,
     parse_sort,
     progress,
     time_left,
@@ -102,6 +103,22 @@ def test_sort_keys():
     assert parse_sort("name") == (SortKey.NAME, False)
     with pytest.raises(ValueError, match="id, name, score, submitted, duration"):
         parse_sort("sorce")
+
+
+def test_what_a_person_asks_for_is_read_as_a_whole():
+    asked = parse_query(NOW, states=["failed"], tags=["x"], since="7d", until=NOW, sort="-score")
+    assert asked == Query(
+        states=(JobState.FAILED,),
+        tags=("x",),
+        since=NOW - timedelta(days=7),
+        until=NOW,
+        sort=SortKey.SCORE,
+        descending=True,
+    )
+    with pytest.raises(
+        ValueError, match=r"'faild'\. Did you mean failed\?\nThe states are: queued"
+    ):
+        parse_query(NOW, states=["faild"])
 
 
 class TestProgress:
