@@ -5,15 +5,10 @@ again and finds controller and engines where the last one left them.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
-import os
-import platform
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,30 +17,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
-
-import schemas
 from schemas.settings import Settings
-from service.memory import total_memory
+from service.blueprint import Blueprint
+from service.serverprocess import LOG, ServerProcess, end_written_down
 from workers import forkserver
-from workers.atomic import create
 from workers.failpoints import failpoint
 
 log = logging.getLogger("foldq.cluster")
-
-#: One thread each for the numerical libraries, unless a job asks for more: engines fill the cores.
-_ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
-}
-
-#: What the fork server and its processes have to say, in the cluster's directory.
-_LOG = "forkserver.log"
-
-#: Missed heartbeats after which the controller gives an engine up; the period is a setting.
-_MAX_MISSES = 40
-
-#: Share of the machine's memory that one engine may use, if the settings do not say.
-_MEMORY_SHARE = 0.8
 
 #: Seconds that the fork server may take to come up, and to answer once it is up.
 _START_PATIENCE = 30.0
@@ -98,8 +76,8 @@ class LocalCluster:
         self.tell = tell
         self._connection: socket.socket | None = None
         self._send_lock = threading.Lock()
-        self._server: psutil.Process | None = None
-        self._child: subprocess.Popen[bytes] | None = None  # the same, for the one who started it
+        self._blueprint = Blueprint(directory, settings)
+        self._server: ServerProcess | None = None
         self._cluster_id = ""
         self._last_heard = 0.0
         self._busy_until = 0.0
@@ -117,12 +95,7 @@ class LocalCluster:
     @property
     def connection_file(self) -> Path:
         """Where a client finds how to reach the controller."""
-        return (
-            self._directory
-            / "profile"
-            / "security"
-            / f"ipcontroller-{self._cluster_id}-client.json"
-        )
+        return self._blueprint.connection_file(self._cluster_id)
 
     @property
     def n_coming(self) -> int:
@@ -166,9 +139,9 @@ class LocalCluster:
             return False  # started ahead, because there was none
         hello = self._connect()
         if hello is not None:
-            if hello["key"] == self._key and self._adopt(hello):
+            if hello["key"] == self._blueprint.key and self._adopt(hello):
                 return True
-            if hello["key"] != self._key:
+            if hello["key"] != self._blueprint.key:
                 log.warning(
                     "the engines that still run were started by another version of foldq or Python,"
                     " or with other settings (heartbeat, engine_memory, cluster): they are ended"
@@ -196,9 +169,11 @@ class LocalCluster:
             return  # an earlier scheduler's: see `attach`
         self._abandon()
         self._cluster_id = _new_id()
-        begin = [self._controller(), *[self._engine()] * self._settings.engines]
+        orders = self._blueprint
+        engines = [orders.engine(self._cluster_id)] * self._settings.engines
+        begin = [orders.controller(self._cluster_id), *engines]
         with contextlib.suppress(OSError):
-            self._spawn_server(begin)
+            self._server = self._spawn_server(begin)
 
     def end_ahead(self) -> None:
         """End what was started ahead, if no scheduler came to use it."""
@@ -229,57 +204,23 @@ class LocalCluster:
                 self.starting = {pid: now for pid, role in self.roles.items() if role == "engine"}
                 return
         self._cluster_id = _new_id()
-        self._ask(**self._controller())
+        self._ask(**self._blueprint.controller(self._cluster_id))
         failpoint("cluster.controller.asked")
-
-    def _controller(self) -> dict[str, Any]:
-        arguments = [
-            *self._common_arguments(),
-            f"--ip={self._settings.cluster.listen}",
-            "--nodb",  # the engines keep what a next scheduler may ask for
-            "--usethreads",
-            f"--HeartMonitor.period={self._settings.heartbeat}",
-            f"--HeartMonitor.max_heartmonitor_misses={_MAX_MISSES}",
-            f"--IPController.enable_curve={self._settings.cluster.uses_curve}",
-        ]
-        return {"do": "controller", "cluster": self._cluster_id, "arguments": arguments}
 
     def start_engine(self) -> None:
         """Have one more engine forked."""
-        self._ask(**self._engine())
+        self._ask(**self._blueprint.engine(self._cluster_id))
         self._n_asked += 1
         failpoint("cluster.engine.asked")
 
-    def _engine(self) -> dict[str, Any]:
-        arguments = [
-            *self._common_arguments(),
-            "--IPEngine.enable_nanny=False",
-            # The fork server ends it when it is not needed; it need not listen for a controller.
-            "--IPEngine.max_heartbeat_misses=0",
-        ]
-        return {"do": "engine", "arguments": arguments, "memory": self.engine_memory}
-
-    @property
-    def engine_memory(self) -> int:
-        """Bytes that one engine may use."""
-        return self._settings.engine_memory or int(_MEMORY_SHARE * total_memory())
-
-    def _common_arguments(self) -> list[str]:
-        return [
-            f"--profile-dir={self._directory / 'profile'}",
-            f"--cluster-id={self._cluster_id}",
-            "--log-level=ERROR",
-        ]
-
     def _start_server(self) -> dict[str, Any] | None:
         """Start the fork server, or wait for the one started ahead; return its greeting."""
-        if self._server is None or not _runs(self._server):
-            self._spawn_server()
-        assert self._server is not None
+        if self._server is None or not self._server.is_running:
+            self._server = self._spawn_server()
         deadline = time.monotonic() + _START_PATIENCE
-        while (hello := self._connect()) is None or hello["key"] != self._key:
-            if not _runs(self._server) or time.monotonic() > deadline:
-                told = self._directory / _LOG
+        while (hello := self._connect()) is None or hello["key"] != self._blueprint.key:
+            if not self._server.is_running or time.monotonic() > deadline:
+                told = self._directory / LOG
                 raise TimeoutError(f"the cluster's parent process did not come up: see {told}")
             time.sleep(0.02)
         if hello["pid"] != self._server.pid:
@@ -287,45 +228,15 @@ class LocalCluster:
             self._end_server()
         return hello
 
-    def _spawn_server(self, begin: Sequence[dict[str, Any]] = ()) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The profile would be made by two processes at once, and one of them would fail.
-        (self._directory / "profile").mkdir(mode=0o700, exist_ok=True)
-        environment = {
-            **os.environ,
-            **_ONE_THREAD,
-            # ipyparallel and IPython write below here only, not into the user's home.
-            "IPYTHONDIR": str(self._directory / "ipython"),
-        }
-        log_file = self._directory / _LOG
-        log_file.unlink(missing_ok=True)
-        with create(log_file) as output:
-            self._child = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "workers.forkserver", str(self._directory)),
-                    *("--key", self._key, "--grace", str(self._settings.grace)),
-                    *("--begin", json.dumps(begin), "--parent", str(os.getpid())),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment,
-            )
-        self._server = psutil.Process(self._child.pid)
+    def _spawn_server(self, begin: Sequence[dict[str, Any]] = ()) -> ServerProcess:
+        server = ServerProcess(self._directory, self._blueprint.key, self._settings.grace, begin)
         failpoint("cluster.fork_server.started")
+        return server
 
     def _end_server(self) -> None:
         server, self._server = self._server, None
-        if server is None:
-            return
-        with contextlib.suppress(psutil.Error):
-            server.kill()
-        deadline = time.monotonic() + _END_PATIENCE
-        while _runs(server) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        if self._child is not None:
-            self._child.poll()
+        if server is not None:
+            server.end()
 
     def end(self) -> None:
         """End every process, the fork server too, whatever state they are in."""
@@ -368,17 +279,6 @@ class LocalCluster:
         self._n_asked = 0
 
     # --- the fork server -----------------------------------------------------------------------
-
-    @property
-    def _key(self) -> str:
-        """Say what decides whether processes of an earlier scheduler can be used."""
-        settings = self._settings
-        parts = (
-            *(schemas.__version__, platform.python_version(), sys.executable),
-            *(settings.heartbeat, settings.cluster.listen, settings.cluster.uses_curve),
-            self.engine_memory,
-        )
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def _connect(self) -> dict[str, Any] | None:
         """Connect and return the fork server's greeting; None if there is none that answers."""
@@ -460,13 +360,6 @@ def _new_id() -> str:
     return f"foldq-{uuid4().hex[:12]}"
 
 
-def _runs(process: psutil.Process) -> bool:
-    """Tell whether a process runs: one that ended, and that nobody has waited for, does not."""
-    with contextlib.suppress(psutil.Error):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
 def _how(event: dict[str, Any]) -> str:
     if event["signal"] is None:
         return f"exit code {event['code']}"
@@ -474,26 +367,3 @@ def _how(event: dict[str, Any]) -> str:
         return f"killed by {signal.Signals(event['signal']).name}"
     except ValueError:
         return f"killed by signal {event['signal']}"
-
-
-def end_written_down(book: Path) -> None:
-    """End the processes that a fork server wrote down and that still run, with their groups.
-
-    A number alone would not do: the system gives it to another process some day, so the start time
-    has to be the same.
-    """
-    try:
-        entries = json.loads(book.read_bytes())
-    except (OSError, ValueError):
-        return
-    alive = []
-    for entry in entries:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(entry["pid"])
-            if abs(process.create_time() - entry["created"]) < 1.0:
-                alive += [process, *process.children(recursive=True)]
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=2)
-    book.unlink(missing_ok=True)
