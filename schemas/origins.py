@@ -15,12 +15,12 @@ from pydantic_core import PydanticUndefined
 from schemas.durations import seconds
 from schemas.operating import Hook
 from schemas.problems import nearest
+from schemas.sections import TagSettings
 from schemas.settings import (
     FILE_NAME,
     PREFIX,
     SECTIONS,
     Settings,
-    TagSettings,
     environment,
     read_text,
     variables_of,

@@ -16,7 +16,8 @@ from typing import Any
 from schemas.form import Form, read_form
 from schemas.job import JobSpec
 from schemas.problems import InvalidJob, Problem, join, nearest, shown
-from schemas.settings import Limits, Settings
+from schemas.sections import Limits
+from schemas.settings import Settings
 from service.yamltext import MAX_DEPTH, MAX_VALUES, read_yaml
 
 #: What a job file's name ends in.

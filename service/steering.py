@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from schemas.lifecycle import JobState
-from schemas.settings import TagSettings
+from schemas.sections import TagSettings
 from schemas.steering import JobChanges, TagChanges
 from service.recorder import insert_event
 from service.records import Job, find_job, select, timestamp

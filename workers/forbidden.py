@@ -7,7 +7,7 @@ from typing import cast
 from pydantic import JsonValue
 
 from schemas.problems import Problem, join, shown
-from schemas.settings import Limits
+from schemas.sections import Limits
 from schemas.values import LISTINGS, expand, grammar_key
 from workers.spelling import SPACE_PARAMS
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from schemas.data import FileData, LoaderData
 from schemas.job import JobSpec
 from schemas.problems import Problem, join, nearest, shown
-from schemas.settings import Limits
+from schemas.sections import Limits
 from schemas.values import LISTINGS, grammar_key, size
 from workers import forbidden, names
 from workers.catalog import Catalog

@@ -7,7 +7,7 @@ from typing import Any, cast
 from pydantic import JsonValue
 
 from schemas.problems import Problem, join, nearest, shown
-from schemas.settings import Limits
+from schemas.sections import Limits
 from schemas.values import grammar_key
 from workers import forbidden, names
 from workers.catalog import Catalog, UnknownNameError

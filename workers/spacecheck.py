@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from schemas import values
 from schemas.problems import Problem, join, nearest, shown
 from schemas.search import SearchSpec, Space
-from schemas.settings import Limits
+from schemas.sections import Limits
 from workers import forbidden
 from workers.catalog import Catalog
 from workers.objectcheck import PLACEHOLDERS, ObjectChecker, not_an_estimator

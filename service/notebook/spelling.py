@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from schemas.problems import Problem, join, nearest
-from schemas.settings import Limits
+from schemas.sections import Limits
 from workers import forbidden, names
 from workers.catalog import Catalog
 from workers.objectcheck import parameters_of

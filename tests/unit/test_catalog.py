@@ -18,7 +18,7 @@ from sklearn.utils import all_estimators
 from sklearn.utils._param_validation import make_constraint
 
 from schemas.job import RANDOM_SPLITTERS, JobSpec
-from schemas.settings import Limits
+from schemas.sections import Limits
 from workers import names
 from workers.catalog import Catalog, UnknownNameError
 from workers.constraints import violation

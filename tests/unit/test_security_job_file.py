@@ -12,7 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from schemas.problems import InvalidJob
-from schemas.settings import Limits, Settings
+from schemas.sections import Limits
+from schemas.settings import Settings
 from service import jobfile, spool
 from service.jobfile import examine, read_job_file
 from service.spool import Admitted, Intake, Refused

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from schemas.origins import default_text, fields
-from schemas.settings import SECTIONS, TagSettings
+from schemas.sections import TagSettings
+from schemas.settings import SECTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
 

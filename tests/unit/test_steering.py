@@ -7,7 +7,7 @@ import pytest
 from core_driver import Driver, batches, report
 
 from schemas.job import JobSpec
-from schemas.settings import TagSettings
+from schemas.sections import TagSettings
 from schemas.steering import InvalidChange, JobChanges, TagChanges
 from service import control
 from service.layout import make_directories
