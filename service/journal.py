@@ -8,7 +8,7 @@ from typing import Any
 from schemas.lifecycle import TaskState
 from schemas.settings import Settings
 from schemas.task import BatchReport
-from service.engines import Returned
+from service.facts import Returned
 from service.logs import about
 from service.stimuli import Batch, Dispatch, EndTask, Instruction, MoveJob, Note
 

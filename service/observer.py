@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from schemas.settings import Settings
-from service.engines import Returned
+from service.facts import Returned
 from service.journal import Journal, batch_returned
 from service.scheduler import Scheduler
 from service.searches import Searches

@@ -14,16 +14,8 @@ from schemas.lifecycle import TaskKind
 from schemas.settings import Settings
 from schemas.task import BatchReport, FoldResult, TaskFailure
 from service.dossier import Dossiers
-from service.engines import (
-    ClusterFailed,
-    Engines,
-    Fact,
-    Gone,
-    NeverCame,
-    Refused,
-    Returned,
-    Welcomed,
-)
+from service.engines import Engines
+from service.facts import ClusterFailed, Fact, Gone, NeverCame, Refused, Returned, Welcomed
 from service.handover import known_engines, open_batches
 from service.jobs import Jobs
 from service.localcluster import LocalCluster

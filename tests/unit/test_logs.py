@@ -12,7 +12,7 @@ from schemas.operating import Hook, HookSettings, LogSettings
 from schemas.settings import Settings
 from schemas.task import BatchReport
 from service import journal
-from service.engines import Returned
+from service.facts import Returned
 from service.logs import about, start_logging
 from service.stimuli import Batch, Dispatch, EndTask, MoveJob, Note, Task
 from service.troubles import Troubles
