@@ -7,107 +7,15 @@ meant for days on which things are broken. The checks stand here and in `service
 """
 
 import importlib.metadata
-import os
 import platform
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from schemas.settings import InvalidSettings, Settings
-from service.lock import Holder, holder
-
-Verdict = Literal["ok", "warning", "critical"]
-
-MEBI = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found.
-
-    Attributes
-    ----------
-    subsystem : str
-        What was looked at, in a word or two.
-    verdict : {"ok", "warning", "critical"}
-    told : str
-        What is the case.
-    fix : str or None
-        What to do about it.
-    """
-
-    subsystem: str
-    verdict: Verdict
-    told: str
-    fix: str | None = None
-
-
-@dataclass
-class Notes:
-    """Collects what a check sees, and makes one finding of it: the worst decides."""
-
-    troubles: list[tuple[Verdict, str, str | None]] = field(default_factory=list)
-
-    def warn(self, told: str, fix: str | None = None) -> None:
-        """Note what somebody should look at."""
-        self.troubles.append(("warning", told, fix))
-
-    def fail(self, told: str, fix: str | None = None) -> None:
-        """Note what has to be put right."""
-        self.troubles.append(("critical", told, fix))
-
-    def finding(self, subsystem: str, otherwise: str) -> Finding:
-        """Give the finding; `otherwise` says what is the case when nothing was noted."""
-        if not self.troubles:
-            return Finding(subsystem, "ok", otherwise)
-        # The worst first, each in the order in which it was noted.
-        troubles = sorted(self.troubles, key=lambda trouble: trouble[0] != "critical")
-        fixes = dict.fromkeys(fix for _, _, fix in troubles if fix)
-        told = "; ".join(told for _, told, _ in troubles)
-        return Finding(subsystem, troubles[0][0], told, "; ".join(fixes) or None)
-
-
-class Patient:
-    """The spool that is looked at.
-
-    Parameters
-    ----------
-    spool : Path or None
-        As given on the command line.
-    """
-
-    def __init__(self, spool: Path | None):
-        self.settings_problem: InvalidSettings | None = None
-        try:
-            self.settings = Settings.load(spool)
-        except InvalidSettings as error:
-            self.settings_problem = error
-            place = Path(spool or os.environ.get("FOLDQ_SPOOL") or "spool")
-            self.settings = Settings.model_construct(spool=place)
-
-    @property
-    def spool(self) -> Path:
-        """Where the spool lies, or would lie."""
-        return self.settings.spool
-
-    @property
-    def database(self) -> Path:
-        """Where the records lie, or would lie."""
-        return self.settings.database_path
-
-    @cached_property
-    def holder(self) -> Holder | None:
-        """Who holds the spool."""
-        return holder(self.spool)
-
-    @property
-    def n_engines(self) -> int:
-        """Engines that a scheduler of these settings starts on this machine."""
-        return 0 if self.settings.cluster.is_running else self.settings.engines
-
+from service import doctor_files as files
+from service import doctor_machine as machine
+from service import doctor_records as records
+from service.patient import Finding, Notes, Patient
 
 Check = Callable[[Patient], Finding | None]
 
@@ -135,10 +43,6 @@ def examine(spool: Path | None) -> Iterator[Finding]:
 
 def all_checks() -> list[tuple[str, Check]]:
     """Give every check with the name of what it looks at, in the order of the report."""
-    from service import doctor_files as files
-    from service import doctor_machine as machine
-    from service import doctor_records as records
-
     return [
         ("Python", packages),
         ("SQLite", sqlite_version),
@@ -161,23 +65,6 @@ def _way_out(error: Exception) -> str | None:
     if isinstance(error, PermissionError):
         return "run the command as the owner of the spool"
     return getattr(error, "next_step", None)
-
-
-def size(n_bytes: float) -> str:
-    """Write a number of bytes as people say it.
-
-    Examples
-    --------
-    >>> size(999), size(12_345), size(3_400_000_000)
-    ('999 bytes', '12 kB', '3.4 GB')
-    """
-    if n_bytes < 1000:
-        return f"{n_bytes:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        n_bytes /= 1000
-        if n_bytes < 999.5:
-            return f"{n_bytes:.1f} {unit}" if n_bytes < 9.95 else f"{n_bytes:.0f} {unit}"
-    return f"{n_bytes / 1000:.1f} TB"
 
 
 # --- the programs --------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from service.doctor import Finding, Notes, Patient, size
 from service.layout import DIRECTORIES
+from service.patient import Finding, Notes, Patient
+from service.sizes import size
 
 #: Free space below which nothing can be relied on, and below which somebody should look.
 CRITICAL_SPACE = 100 * 1_000_000

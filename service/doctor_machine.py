@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 
-from service.doctor import MEBI, Finding, Patient, size
+from service.patient import MEBI, Finding, Patient
+from service.sizes import size
 
 #: Open files: what the controller and the scheduler need for themselves, and for each engine.
 FILES_AT_LEAST = 128

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from service.doctor import MEBI, Finding, Notes, Patient, size
 from service.doctor_machine import is_alive
+from service.patient import MEBI, Finding, Notes, Patient
 from service.recordfaults import NewerDatabase, OlderDatabase, RecordsDamaged, RecordsUnusable
 from service.records import NoRecords, open_records
+from service.sizes import size
 
 RESTORE = "stop the scheduler and put a backup in its place: docs/commands.md, backup"
 

@@ -65,8 +65,8 @@ def _conclude(scale: Scale, searches: Searches, step: str, limit: float) -> None
 def tidy(scale: Scale) -> None:
     """Look through the file, and forget everything."""
     with scale.measured.of("foldq doctor: the records"):
-        from service.doctor import Patient
         from service.doctor_records import integrity
+        from service.patient import Patient
 
         print(integrity(Patient(scale.spool)).told, file=sys.stderr)
     later = now() + timedelta(hours=2)

@@ -40,8 +40,8 @@ def show_plan(found: "Plan") -> None:
 
     from schemas.lifecycle import JobState
     from service.commands.screens import cut_text, plain_table, state_text
-    from service.doctor import size
     from service.records import parse_time
+    from service.sizes import size
 
     if found.is_empty:
         for remark in found.remarks:
@@ -144,7 +144,7 @@ def _interrupted(told: str) -> NoReturn:
 
 def tell_done(found: "Plan", left: "Plan", returned: int) -> None:
     """Say what is gone, and what could not be deleted."""
-    from service.doctor import size
+    from service.sizes import size
 
     n_jobs, n_folds = len(found.jobs) - len(left.jobs), found.n_folds - left.n_folds
     n_bytes = max(found.file_bytes - left.file_bytes, 0)

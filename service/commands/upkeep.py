@@ -23,7 +23,7 @@ from service.commands.terminal import (
 
 if TYPE_CHECKING:
     from schemas.lifecycle import JobState
-    from service.doctor import Finding
+    from service.patient import Finding
 
 #: From this size on a backup shows how far it is, on a terminal.
 LARGE = 32 << 20
@@ -114,9 +114,9 @@ def backup(
       FOLDQ_DATABASE=~/foldq-2026-11-19.db foldq history
     """
     from service.backup import BackupFailed, UnfitPlace, back_up
-    from service.doctor import size
     from service.jsontext import document
     from service.records import NoRecords
+    from service.sizes import size
 
     settings = settings_of(ctx, spool)
     database = settings.database_path

@@ -17,7 +17,7 @@ from fabricated import Fabricated
 from typer.testing import CliRunner
 
 from schemas.job import JobSpec
-from service import doctor, doctor_files, doctor_machine
+from service import doctor, doctor_files, doctor_machine, patient
 from service.cli import app
 from service.doctor import examine, has_wal_reset_bug
 from service.layout import make_directories
@@ -269,7 +269,7 @@ class TestScheduler:
     def test_one_that_stands_still_says_why(self, spool, monkeypatch):
         Troubled = namedtuple("Troubled", "pid host started_at trouble")
         troubled = Troubled(os.getpid(), "elsewhere", "now", "the disk is full")
-        monkeypatch.setattr(doctor, "holder", lambda _: troubled)
+        monkeypatch.setattr(patient, "holder", lambda _: troubled)
         found = findings()["scheduler"]
         assert found.verdict == "critical"
         assert "the disk is full" in found.told
