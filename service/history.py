@@ -12,7 +12,7 @@ from typing import Any
 from schemas.lifecycle import JobState
 from schemas.problems import nearest
 from service.pace import Pace, pace
-from service.ranking import best_so_far
+from service.ranking import Best, best_so_far
 from service.records import JOB_COLUMNS, Job, seconds_between, select
 
 
@@ -262,7 +262,7 @@ class Progress:
 
     Attributes
     ----------
-    best_score : float or None
+    best : Best
         The best so far.
     time_left : float or None
         Seconds.
@@ -271,7 +271,7 @@ class Progress:
     """
 
     job: Job
-    best_score: float | None
+    best: Best
     time_left: float | None
     rate: float | None = None
 
@@ -327,7 +327,8 @@ def as_json(
         "n_reused": job.n_reused,
         "spared_seconds": job.spared_seconds,
         "best_index": job.best_index,
-        "best_score": line.best_score,
+        "best_score": line.best.score,
+        "best_partial": line.best.partial,
         "best_params": job.best_params,
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,

@@ -63,14 +63,9 @@ def standings(records: sqlite3.Connection, job: Job, n: int) -> list[Standing] |
     list or None
         None for a search of more than `MAX_FOLDS` finished folds: it would take too long to see.
     """
-    if job.n_done + job.n_failed > MAX_FOLDS or '"' in job.chosen_metric:
+    if _is_too_large(job):
         return None
-    rows = select(
-        records,
-        "SELECT candidate_id, count(*) AS n_finished, sum(state = 'failed') AS n_failed,"
-        f" count(score) AS n_scored, total(score) AS total FROM ({_SCORES}) GROUP BY candidate_id",
-        _asked(job),
-    ).fetchall()
+    rows = _sums(records, job)
     means = {row["candidate_id"]: _mean(row) for row in rows}
     about = {
         row["id"]: row
@@ -152,17 +147,58 @@ def _mean(row: sqlite3.Row) -> float:
     return float(row["total"] / row["n_finished"])
 
 
-def best_so_far(records: sqlite3.Connection, job: Job) -> float | None:
-    """Give the best mean test score there is: the winner's, or while folds run, the first's.
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best mean test score that a search has come to.
 
-    That is the highest mean among the candidates all of whose folds are finished; as long as
-    there is none, of those with the most finished folds. None for a running search of more than
-    `MAX_FOLDS` finished folds.
+    Attributes
+    ----------
+    score : float or None
+        The winner's; while folds run, the highest among the candidates all of whose folds are
+        finished, so that it never sinks. None before there is one. Of successive halving it is
+        that of the latest iteration that has one: scores of several iterations do not compare.
+    partial : float or None
+        As long as there is no such candidate: the highest among those with the most finished
+        folds. It may sink, because one lucky fold is no mean.
     """
-    if job.best_score is not None or not job.n_done:
-        return job.best_score
-    first = standings(records, job, 1)
-    return first[0].mean if first and not math.isnan(first[0].mean) else None
+
+    score: float | None = None
+    partial: float | None = None
+
+
+def best_so_far(records: sqlite3.Connection, job: Job) -> Best:
+    """Give the best there is. Nothing for a running search of more than `MAX_FOLDS` folds."""
+    if job.best_score is not None or not job.n_done or _is_too_large(job):
+        return Best(job.best_score)
+    halving = job.strategy.startswith("halving")
+    complete: list[tuple[int, float]] = []
+    partial: list[tuple[int, float]] = []
+    for row in _sums(records, job):
+        if math.isnan(mean := _mean(row)):
+            continue
+        if job.n_splits is not None and row["n_finished"] >= job.n_splits:
+            complete.append((row["iteration"] if halving else 0, mean))
+        else:
+            partial.append((row["n_finished"], mean))
+    if complete:
+        return Best(max(complete)[1])
+    return Best(partial=max(partial)[1] if partial else None)
+
+
+def _is_too_large(job: Job) -> bool:
+    return job.n_done + job.n_failed > MAX_FOLDS or '"' in job.chosen_metric
+
+
+def _sums(records: sqlite3.Connection, job: Job) -> list[sqlite3.Row]:
+    """Add up the finished folds of each candidate."""
+    return select(
+        records,
+        "SELECT candidate_id, count(*) AS n_finished, sum(finished.state = 'failed') AS n_failed,"
+        " count(score) AS n_scored, total(score) AS total, candidate.iteration"
+        f" FROM ({_SCORES}) AS finished JOIN candidate ON candidate.id = candidate_id"
+        " GROUP BY candidate_id",
+        _asked(job),
+    ).fetchall()
 
 
 def best_over_time(records: sqlite3.Connection, job: Job) -> list[float]:
@@ -170,7 +206,7 @@ def best_over_time(records: sqlite3.Connection, job: Job) -> list[float]:
 
     Empty for a search of more than `MAX_FOLDS` finished folds.
     """
-    if job.n_done + job.n_failed > MAX_FOLDS or '"' in job.chosen_metric or not job.n_splits:
+    if _is_too_large(job) or not job.n_splits:
         return []
     scores: dict[int, list[float]] = {}
     best: list[float] = []

@@ -10,7 +10,15 @@ from rich.text import Text
 
 from schemas.lifecycle import JobState
 from service.commands.screens import Bar, cut_text, plain_table, state_text
-from service.commands.terminal import clock, counted, duration, foldq, rate, score, short_count
+from service.commands.terminal import (
+    best_text,
+    clock,
+    counted,
+    duration,
+    foldq,
+    rate,
+    short_count,
+)
 from service.history import Progress
 from service.lives import Engine, LiveEngine, Load
 from service.records import Job, parse_time, seconds_between
@@ -62,7 +70,7 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
             cells.append(short_count(job.n_reused) if job.n_reused else "")
         if has_rate:
             cells.append(rate(line.rate))
-        cells += [score(line.best_score), duration(line.time_left)]
+        cells += [best_text(line.best), duration(line.time_left)]
         table.add_row(*cells)
     return table
 

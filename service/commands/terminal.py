@@ -17,6 +17,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from service.ranking import Best
+
 #: The spool as the command line names it, if it does: hints have to name it too.
 named_spool: Path | None = None
 
@@ -190,6 +192,11 @@ def score(value: float | None) -> str:
     if value and (abs(value) < 0.001 or abs(value) >= 1e6):
         return f"{value:.4g}"
     return f"{value:.2f}" if abs(value) >= 100 else f"{value:.4f}"
+
+
+def best_text(best: "Best") -> str:
+    """Write the best score so far: ~0.9733 as long as no candidate has all of its folds."""
+    return score(best.score) if best.partial is None else f"~{score(best.partial)}"
 
 
 def params(values: dict[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
 from service import lives
 from service.commands.screen_status import now_screen
-from service.commands.terminal import clock, duration, quoted, rate, score, tell
+from service.commands.terminal import best_text, clock, duration, quoted, rate, tell
 from service.history import Progress, Query, find_jobs, progress
 from service.pace import pace
 from service.records import Job, NoRecords, open_records
@@ -165,8 +165,8 @@ def progress_line(line: Progress) -> str:
     if job.n_tasks:
         failed = f" ({job.n_failed} failed)" if job.n_failed else ""
         parts.append(f"{job.n_done + job.n_failed}/{job.n_tasks} folds{failed}")
-    if line.best_score is not None:
-        parts.append(f"best {score(line.best_score)}")
+    if best := best_text(line.best):
+        parts.append(f"best {best}")
     if line.rate is not None:
         parts.append(f"{rate(line.rate)} a second")
     if line.time_left:

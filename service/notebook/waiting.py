@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from service.commands.terminal import duration, score
+from service.commands.terminal import best_text, duration
 from service.commands.watching import PATIENCE, POLL, POLL_SHARE
 from service.history import Progress
 from service.notebook.faults import NoScheduler
@@ -98,8 +98,8 @@ def words(progress: Progress) -> str:
     """
     job = progress.job
     parts = [] if job.state == "running" else [str(job.state)]
-    if progress.best_score is not None:
-        parts.append(f"best {score(progress.best_score)}")
+    if best := best_text(progress.best):
+        parts.append(f"best {best}")
     if job.n_failed:
         parts.append(f"{job.n_failed:,} failed")
     if progress.time_left:

@@ -68,7 +68,9 @@ def tiles(material: Material, now: datetime) -> list[Tile]:
     if best is not None:
         sem = material.sems[best]
         label = ("best " if job.state.is_final else "best so far: ") + material.metric_label
-        found.append(Tile(label, score(material.means[best]), f"± {sem:.4f}" if sem == sem else ""))
+        partial = "" if material.folds.present[best].all() else "~"  # as in `foldq status`
+        mean = partial + score(material.means[best])
+        found.append(Tile(label, mean, f"± {sem:.4f}" if sem == sem else ""))
     splits = f"× {counted(job.n_splits, 'split')}" if job.n_splits else ""
     found.append(Tile("candidates", f"{job.n_candidates:,}", splits))
     ended = job.n_done + job.n_failed

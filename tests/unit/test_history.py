@@ -14,7 +14,6 @@ from service.history import (
     Query,
     SortKey,
     as_json,
-    best_so_far,
     find_jobs,
     parse_moment,
     parse_query,
@@ -190,26 +189,10 @@ class TestProgress:
         job = find_job(records.db.conn, job_id)
         assert time_left(records.db.conn, job, NOW) is None
 
-    def test_best_so_far_is_the_best_mean_of_all_folds(self, tmp_path):
-        records, job_id = self.running(
-            tmp_path, n_done=5, scoring=["accuracy", "f1"], spec={"refit": "f1"}
-        )
-
-        def best() -> float | None:
-            return best_so_far(records.db.conn, find_job(records.db.conn, job_id))
-
-        scores = [(0.9,), (0.5, 0.7), (0.8, math.nan)]
-        for number, found in enumerate(scores):
-            candidate_id = records.candidate(job_id, number, {})
-            for split, score in enumerate(found):
-                records.fold(job_id, candidate_id, split, {"accuracy": 0.1, "f1": score})
-            # One lucky fold counts only as long as nobody has more.
-            assert best() == (pytest.approx(0.6) if number else 0.9)
-
     def test_a_job_in_json_has_what_is_promised(self, past):
         promised = {
             "id", "name", "state", "tags", "n_candidates", "n_splits", "n_tasks", "n_done",
-            "n_failed", "best_score", "best_params", "submitted_at", "started_at", "finished_at",
+            "n_failed", "best_score", "best_partial", "best_params", "submitted_at", "started_at", "finished_at",
             "priority", "estimator", "data", "reason", "seconds", "time_left",
         }  # fmt: skip
         fields = as_json(past, find_job(past, 1), NOW)

@@ -160,7 +160,7 @@ def test_the_bar_tells_how_far_how_good_and_what_failed(records, capsys, monkeyp
         show(job._progress())
     told = capsys.readouterr().err
     assert "waiting" in told
-    assert "4/6 folds, best 0.5000, 1 failed" in told
+    assert "4/6 folds, best ~0.5000, 1 failed" in told
     assert "\x1b[31m" not in told
 
 

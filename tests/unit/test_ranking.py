@@ -8,7 +8,7 @@ from fabricated import Fabricated, at
 
 from service import ranking
 from service.exports import top
-from service.ranking import best_over_time, standard_error, standings
+from service.ranking import Best, best_over_time, best_so_far, standard_error, standings
 from service.records import find_job
 from service.results import cv_results, read_folds
 
@@ -23,7 +23,7 @@ SEARCHES = {
 
 
 def search(records: Fabricated, scores: list, **columns) -> int:
-    n_splits = max(map(len, scores))
+    n_splits = columns.pop("n_splits", max(map(len, scores), default=None))
     finished = [score for row in scores for score in row]
     job_id = records.job(
         n_splits=n_splits,
@@ -77,6 +77,33 @@ def test_the_best_rises_with_each_candidate_that_is_better(tmp_path):
     records = Fabricated(tmp_path)
     job = find_job(records.db.conn, search(records, [[0.5, 0.7], [0.4, 0.4], [0.9, 0.7], [1.0]]))
     assert best_over_time(records.db.conn, job) == pytest.approx([0.6, 0.6, 0.8])
+
+
+def test_the_best_so_far_never_sinks_once_a_candidate_has_all_of_its_folds(tmp_path):
+    records = Fabricated(tmp_path)
+    job_id = search(records, [], state="running", n_splits=2, scoring=["a", "f"])
+    candidates = [records.candidate(job_id, number, {"C": number}) for number in range(3)]
+
+    def best_after(candidate: int, split: int, score: float) -> Best:
+        records.fold(job_id, candidates[candidate], split, {"a": score, "f": 0.1})
+        return best_so_far(records.db.conn, find_job(records.db.conn, job_id))
+
+    records.update(job_id, n_done=1)
+    assert best_after(0, 0, 0.9) == Best(partial=0.9)
+    assert best_after(1, 0, 0.99) == Best(partial=0.99)
+    assert best_after(0, 1, 0.7) == Best(0.8), "one lucky fold is no mean"
+    assert best_after(2, 0, 0.95) == Best(0.8)
+    assert best_after(2, 1, 0.55) == Best(0.8), "it is 0.75"
+    assert best_after(1, 1, 0.91) == Best(0.95)
+    records.update(job_id, n_done=ranking.MAX_FOLDS + 1)
+    assert best_after(1, 2, 0.5) == Best(), "too many to ask for again and again"
+
+
+def test_the_best_so_far_of_halving_is_that_of_its_latest_iteration(tmp_path):
+    records = Fabricated(tmp_path)
+    job_id = search(records, [[0.9, 0.9], [0.6, 0.6], [0.8, 0.8], [0.7]], strategy="halving_grid")
+    job = find_job(records.db.conn, job_id)
+    assert best_so_far(records.db.conn, job) == Best(0.6), "rows 1 and 3 are of the second one"
 
 
 def test_one_score_has_no_standard_error():

@@ -10,7 +10,7 @@
     $("state").dataset.state = job.state;
     drawProgress($("progress"), job);
     write($("best-label"), hasEnded(job) ? "Best" : "Best so far");
-    write($("best"), score(job.best_score) || "–");
+    write($("best"), bestSoFar(job) || "–");
     write($("params"), parameters(job.best_params) || "–");
     write($("time-label"), job.time_left ? "Time left" : hasEnded(job) ? "Took" : "Time so far");
     write($("time"), duration(job.time_left || job.seconds) || "–");

@@ -73,7 +73,7 @@
       }));
     }
     drawProgress(parts.progress, job);
-    write(parts.best, score(job.best_score));
+    write(parts.best, bestSoFar(job));
     parts.best.title = parameters(job.best_params);
     write(parts.time, job.time_left ? `${duration(job.time_left)} left` : duration(job.seconds));
     write(parts.submitted, clock(job.submitted_at));

@@ -85,6 +85,11 @@ function score(value) {
   return value.toFixed(size >= 100 ? 2 : 4);
 }
 
+/** The best so far: ~0.9733 as long as no candidate has all of its folds. */
+function bestSoFar(job) {
+  return job.best_partial === null ? score(job.best_score) : `~${score(job.best_partial)}`;
+}
+
 /** Parameters as people type them: svc__C=10, svc__kernel=rbf. */
 function parameters(values) {
   return Object.entries(values ?? {}).map(([name, value]) => `${name}=${valueText(value)}`).join(", ");
