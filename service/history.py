@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.lifecycle import JobState
 from schemas.problems import nearest
 from service.pace import Pace, pace
 from service.ranking import Best, best_so_far
 from service.records import JOB_COLUMNS, Job, seconds_between, select
+
+if TYPE_CHECKING:
+    from service.waits import Wait
 
 
 class SortKey(StrEnum):
@@ -268,16 +271,23 @@ class Progress:
         Seconds.
     rate : float or None
         Folds that ended each second lately.
+    wait : Wait or None
+        What it waits for, if somebody asked `service.waits`.
     """
 
     job: Job
     best: Best
     time_left: float | None
     rate: float | None = None
+    wait: "Wait | None" = None
 
 
 def progress(
-    records: sqlite3.Connection, job: Job, now: datetime, lately: Pace | None = None
+    records: sqlite3.Connection,
+    job: Job,
+    now: datetime,
+    lately: Pace | None = None,
+    wait: "Wait | None" = None,
 ) -> Progress:
     """Tell how far a job is.
 
@@ -285,6 +295,8 @@ def progress(
     ----------
     lately : Pace, optional
         What `service.pace.pace` saw, when it has been asked already: it is of all jobs.
+    wait : Wait, optional
+        What `service.waits.waits` said of the job.
     """
     if lately is None and job.state == JobState.RUNNING:
         lately = pace(records, now)
@@ -293,6 +305,7 @@ def progress(
         best_so_far(records, job),
         None if lately is None else lately.time_left(records, job),
         None if lately is None else lately.rate(job),
+        wait,
     )
 
 

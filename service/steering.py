@@ -33,7 +33,7 @@ def tag_limits(
 
 
 #: States of jobs that count among the `max_jobs` of their tags.
-_AT_WORK = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING})
+AT_WORK = frozenset({JobState.PREPARING, JobState.RUNNING, JobState.REFITTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def limits_reached(
             if tag in of_tag:
                 of_tag[tag].append(job)
     for tag, limit in limits.items():
-        at_work = {job.id for job in of_tag[tag] if job.state in _AT_WORK}
+        at_work = {job.id for job in of_tag[tag] if job.state in AT_WORK}
         n_waiting = sum(job.state is JobState.QUEUED for job in of_tag[tag])
         n_engines = sum(not at_work.isdisjoint(job_ids) for job_ids in engines.values())
         is_full = limit.max_jobs is not None and len(at_work) >= limit.max_jobs and n_waiting > 0

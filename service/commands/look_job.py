@@ -34,11 +34,13 @@ def show(
     from service.jsontext import document
     from service.lives import life_as_json
     from service.records import find_job
+    from service.waits import wait_of
 
     settings = settings_of(ctx, spool)
     now = datetime.now(UTC)
     with records_of(settings) as records:
         job = find_job(records, job_id)
+        wait = wait_of(records, job, settings)
         if as_json:
             life = life_as_json(records, job.id, all_attempts=all_attempts)
             more = {
@@ -47,10 +49,11 @@ def show(
                 "n_samples": job.n_samples,
                 "n_features": job.n_features,
                 "refitted": job.refitted,
+                "waits_for": None if wait is None else wait.as_json(),
             }
             print_json(document(**job_json(records, job, now), **more, **life))
         else:
-            present(show_screen(records, job, now, all_attempts=all_attempts))
+            present(show_screen(records, job, now, all_attempts=all_attempts, wait=wait))
 
 
 def results(

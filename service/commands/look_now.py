@@ -67,6 +67,7 @@ def status(
     from service.pace import pace
     from service.records import NoRecords
     from service.steering import Reached, held_since, limits_reached, tag_limits
+    from service.waits import Wait, waits
 
     settings = settings_of(ctx, spool)
     held = holder(settings.spool)
@@ -80,6 +81,7 @@ def status(
     n_jobs = 0
     paused: str | None = None
     reached: list[Reached] = []
+    waiting: dict[int, Wait] = {}
     with suppress(NoRecords), records_of(settings) as records:
         jobs = find_jobs(records, Query(states=unfinished), now)
         limit = None if everything else RECENT_JOBS
@@ -88,6 +90,7 @@ def status(
         (n_jobs,) = records.execute("SELECT count(*) FROM job").fetchone()
         if held is not None:
             engines, loads = lives.live_engines(records), lives.loads_by_engine(records)
+            waiting = waits(records, jobs, settings.tags, loads)
         paused = held_since(records)
         at_engines = {engine: [load.job_id for load in had] for engine, had in loads.items()}
         reached = limits_reached(tag_limits(records, settings.tags), jobs, at_engines)
@@ -95,7 +98,7 @@ def status(
         if as_json:
             documents = [job_json(records, job, now, lately) for job in jobs]
         else:
-            lines = [progress(records, job, now, lately) for job in jobs]
+            lines = [progress(records, job, now, lately, waiting.get(job.id)) for job in jobs]
     if held is None:  # then no time is left, it stands still
         lines = [replace(line, time_left=None, rate=None) for line in lines]
         still = {"time_left": None, "folds_per_second": None}
@@ -112,6 +115,7 @@ def status(
             scheduler |= asdict(held)
         scheduler |= {"n_engines": len(engines), "n_busy": n_busy, "paused_since": paused}
         scheduler["limits_reached"] = [asdict(limit) for limit in reached]
+        scheduler["waiting"] = [{"job_id": n, **wait.as_json()} for n, wait in waiting.items()]
         refused = [{"file": str(r.file), "problems": r.problems} for r in refused_lately]
         print_json(document(scheduler=scheduler, jobs=documents, n_jobs=n_jobs, refused=refused))
         return
@@ -119,8 +123,9 @@ def status(
         scheduler_line(held, str(settings.spool), len(engines), n_busy),
         *steering_lines(paused, reached, now),
     )
-    at_work = now_screen(lines, engines, loads, now, bars=screen().is_terminal) if lines else None
-    present(status_screen(at_work, head, n_jobs - len(lines)))
+    bars = screen().is_terminal
+    at_work = now_screen(lines, engines, loads, now, bars=bars, steering_told=True)
+    present(status_screen(at_work if lines else None, head, n_jobs - len(lines)))
     for refusal in refused_lately[-REFUSALS_TOLD:]:
         tell_refusal(refusal)
     if (n_older := len(refused_lately) - REFUSALS_TOLD) > 0:
@@ -163,6 +168,7 @@ def watch(
         is_served=lambda: holder(settings.spool) is not None,
         has_waiting=lambda: has_waiting(settings.spool),
         trouble=lambda: trouble_of(settings.spool),
+        tags=settings.tags,
     )
     try:
         jobs = follower.follow()

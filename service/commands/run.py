@@ -310,6 +310,7 @@ def _follow(settings: "Settings", submission: "Submission", scheduler: object = 
             messages(),
             is_served,
             trouble=lambda: trouble_of(settings.spool),
+            tags=settings.tags,
         )
         (job,) = follower.follow()
     except Unserved:

@@ -27,6 +27,7 @@ from service.commands.terminal import (
 from service.history import time_left
 from service.ranking import best_over_time, standings
 from service.records import Job, parse_time, seconds_between
+from service.waits import Cause, Wait
 
 #: Candidates that are ranked.
 MAX_CANDIDATES = 5
@@ -39,11 +40,16 @@ MAX_TRACEBACK_LINES = 15
 
 
 def show_screen(
-    records: sqlite3.Connection, job: Job, now: datetime, *, all_attempts: bool
+    records: sqlite3.Connection,
+    job: Job,
+    now: datetime,
+    *,
+    all_attempts: bool,
+    wait: Wait | None = None,
 ) -> Group:
     """Give the whole of `foldq show ID`."""
     events = lives.events(records, job.id)
-    parts: list[RenderableType] = [_title(job, events, now), "", _facts(records, job, now)]
+    parts: list[RenderableType] = [_title(job, events, now), "", _facts(records, job, now, wait)]
     if job.n_done:
         parts += _section("Candidates", _candidates(records, job))
     if failures := lives.failures(records, job.id):
@@ -75,7 +81,7 @@ def _title(job: Job, events: Sequence[lives.Event], now: datetime) -> Group:
     return Group(text, Text(head, style=style), *bullets)
 
 
-def _facts(records: sqlite3.Connection, job: Job, now: datetime) -> Table:
+def _facts(records: sqlite3.Connection, job: Job, now: datetime, wait: Wait | None) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -86,6 +92,7 @@ def _facts(records: sqlite3.Connection, job: Job, now: datetime) -> Table:
             table.add_row(name, Text(said))
 
     spec = job.spec
+    fact("waits for", wait)
     fact("estimator", job.estimator)
     shape = f"{job.n_samples} × {job.n_features}" if job.n_features else job.n_samples
     fact(
@@ -107,7 +114,8 @@ def _facts(records: sqlite3.Connection, job: Job, now: datetime) -> Table:
     )
     fact("tasks", *_task_counts(lives.task_states(records, job.id)))
     fact("spared", *_spared(job))
-    left = time_left(records, job, now)
+    stands = wait is not None and wait.cause is Cause.SCHEDULER
+    left = None if stands else time_left(records, job, now)
     fact("time left", left is not None and f"about {duration(left)}")
     if job.best_score is not None:
         row = f"row {job.best_index}" if job.best_index is not None else ""

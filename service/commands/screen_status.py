@@ -1,5 +1,6 @@
 """The screens of `foldq status`, `watch` and `engines`: what goes on now."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.lifecycle import JobState
-from service.commands.screens import Bar, cut_text, plain_table, state_text
+from service.commands.screens import STATE_STYLES, Bar, cut_text, plain_table, state_text
 from service.commands.terminal import (
     best_text,
     clock,
@@ -22,11 +23,14 @@ from service.commands.terminal import (
 from service.history import Progress
 from service.lives import Engine, LiveEngine, Load
 from service.records import Job, parse_time, seconds_between
+from service.waits import Cause, Wait, jobs_named
 
 if TYPE_CHECKING:
     from service.lock import Holder
     from service.steering import Reached
 
+#: Lines about jobs that wait.
+WAITS_TOLD = 3
 #: Live engines that `foldq status` names; the others are counted.
 ENGINES_TOLD = 8
 
@@ -59,7 +63,7 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
     table.add_column("Left", justify="right", no_wrap=True)
     for line in lines:
         job = line.job
-        cells: list[RenderableType] = [str(job.id), cut_text(job.name), state_text(job.state)]
+        cells: list[RenderableType] = [str(job.id), cut_text(job.name), _state(line)]
         if bars:
             cells.append(_bar(job) if job.n_tasks else "")
         cells.append(_folds(job) if job.n_tasks else "")
@@ -73,6 +77,19 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
         cells += [best_text(line.best), duration(line.time_left)]
         table.add_row(*cells)
     return table
+
+
+def _state(line: Progress) -> Text:
+    """Give a job's state; one whose data are prepared, and that waits, is not `preparing`."""
+    if is_prepared_only(line):
+        return Text("prepared", style=STATE_STYLES[JobState.QUEUED])
+    return state_text(line.job.state)
+
+
+def is_prepared_only(line: Progress) -> bool:
+    """Whether the data of a job are prepared, and nothing more of it could begin yet."""
+    job = line.job
+    return line.wait is not None and job.state is JobState.PREPARING and bool(job.data_fingerprint)
 
 
 def _folds(job: Job) -> str:
@@ -96,12 +113,38 @@ def now_screen(
     now: datetime,
     *,
     bars: bool,
+    steering_told: bool = False,
 ) -> Group:
-    """Give the jobs, and below them the live engines with what each runs."""
+    """Give the jobs, what some wait for, and below them the live engines with what each runs.
+
+    Parameters
+    ----------
+    steering_told : bool, default=False
+        Whether `steering_lines` stand above it.
+    """
     parts: list[RenderableType] = [jobs_table(lines, bars=bars)]
+    waits = {line.job.id: line.wait for line in lines if line.wait is not None}
+    if steering_told:
+        told = (Cause.QUEUE, Cause.TAG)
+        waits = {job_id: wait for job_id, wait in waits.items() if wait.cause not in told}
+    parts += _waiting_lines(waits)
     if engines:
         parts += ["", live_table(engines, loads, now)]
     return Group(*parts)
+
+
+def _waiting_lines(waiting: Mapping[int, Wait]) -> list[RenderableType]:
+    """Say which jobs wait, and for what."""
+    alike: dict[Wait, list[int]] = defaultdict(list)
+    for job_id, wait in waiting.items():
+        alike[wait].append(job_id)
+    lines: list[RenderableType] = []
+    for wait, job_ids in list(alike.items())[:WAITS_TOLD]:
+        verb, what = "waits" if len(job_ids) == 1 else "wait", wait.said_of(len(job_ids))
+        lines.append(Text(f"… {jobs_named(job_ids)} {verb} for {what}", style="dim"))
+    if n_more := sum(map(len, list(alike.values())[WAITS_TOLD:])):
+        lines.append(Text(f"… {n_more:,} more wait likewise: --json", style="dim"))
+    return lines
 
 
 def live_table(

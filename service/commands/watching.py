@@ -1,19 +1,22 @@
 """Follow jobs until they end, through the records alone: live on a terminal, in lines elsewhere."""
 
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
+from schemas.settings import TagSettings
 from service import lives
-from service.commands.screen_status import now_screen
+from service.commands.screen_status import is_prepared_only, now_screen
 from service.commands.terminal import best_text, clock, duration, quoted, rate, tell
 from service.history import Progress, Query, find_jobs, progress
 from service.pace import pace
 from service.records import Job, NoRecords, open_records
+from service.waits import Cause, Wait, waits
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -56,6 +59,8 @@ class Follower:
         Whether a file waits to become a job: following every job, it is followed too.
     trouble : callable
         What troubles the scheduler just now: told on stderr whenever it changes.
+    tags : mapping of str to TagSettings
+        Limits of tags in the settings, which jobs may wait for.
     """
 
     database: Path
@@ -64,8 +69,9 @@ class Follower:
     is_served: Callable[[], bool]
     has_waiting: Callable[[], bool] = lambda: False
     trouble: Callable[[], str | None] = lambda: None
+    tags: Mapping[str, TagSettings] = field(default_factory=dict)
     _trouble: str | None = None
-    _told: dict[int, tuple[JobState, int, float]] = field(default_factory=dict)
+    _told: dict[int, tuple[JobState, int, Cause | None, float]] = field(default_factory=dict)
     _seen: set[int] = field(default_factory=set)
     _began: float = field(default_factory=time.monotonic)
     _engines: list[lives.LiveEngine] = field(default_factory=list)
@@ -132,28 +138,43 @@ class Follower:
                 else:
                     wanted = set(self.job_ids)
                 jobs = find_jobs(records, Query(ids=tuple(sorted(wanted))), now) if wanted else []
+                self._loads = lives.loads_by_engine(records)
                 if self.console.is_terminal:
                     self._engines = lives.live_engines(records)
-                    self._loads = lives.loads_by_engine(records)
-                lately = pace(records, now)
-                return [progress(records, job, now, lately) for job in jobs]
+                lately, waiting = pace(records, now), self._waits(records, jobs, now)
+                return [progress(records, job, now, lately, waiting.get(job.id)) for job in jobs]
         except NoRecords:
             return []
+
+    def _waits(
+        self, records: sqlite3.Connection, jobs: list[Job], now: datetime
+    ) -> dict[int, Wait]:
+        """Tell what the jobs wait for; others may go first that are not followed."""
+        if all(job.id in self._working or job.state.is_final for job in jobs):
+            return {}
+        moving = jobs if self.job_ids is None else find_jobs(records, Query(states=MOVING), now)
+        return waits(records, moving, self.tags, self._loads)
+
+    @property
+    def _working(self) -> set[int]:
+        return {load.job_id for had in self._loads.values() for load in had}
 
     def _print_changes(self, lines: list[Progress]) -> None:
         for line in lines:
             job, moment = line.job, time.monotonic()
             finished = job.n_done + job.n_failed
+            cause = None if line.wait is None else line.wait.cause
             told = self._told.get(job.id)
             if told is not None:
-                state, n_told, when = told
+                state, n_told, waited_for, when = told
                 least, most = LINE_EVERY
                 every = min(max((moment - self._began) * LINE_SHARE, least), most)
-                is_due = finished > n_told and moment - when >= every
+                is_due = finished > n_told or (cause is not None and cause is not waited_for)
+                is_due &= moment - when >= every
                 is_due |= finished - n_told >= max(1, LINE_STEP * job.n_tasks)
                 if job.state == state and not is_due:
                     continue
-            self._told[job.id] = (job.state, finished, moment)
+            self._told[job.id] = (job.state, finished, cause, moment)
             self.console.print(progress_line(line), markup=False, soft_wrap=True)
 
 
@@ -161,7 +182,10 @@ def progress_line(line: Progress) -> str:
     """Say in one line how far a job is, for logs."""
     job = line.job
     now = datetime.now(UTC)
-    parts = [f"{clock(now, now)}  job {job.id} {job.name}: {job.state}"]
+    state = "prepared" if is_prepared_only(line) else job.state
+    parts = [f"{clock(now, now)}  job {job.id} {job.name}: {state}"]
+    if line.wait is not None:
+        parts.append(f"waits for {line.wait}")
     if job.n_tasks:
         failed = f" ({job.n_failed} failed)" if job.n_failed else ""
         parts.append(f"{job.n_done + job.n_failed}/{job.n_tasks} folds{failed}")

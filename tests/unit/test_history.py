@@ -1,6 +1,5 @@
 """Questions about jobs, answered from a made-up past."""
 
-import math
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -192,8 +191,8 @@ class TestProgress:
     def test_a_job_in_json_has_what_is_promised(self, past):
         promised = {
             "id", "name", "state", "tags", "n_candidates", "n_splits", "n_tasks", "n_done",
-            "n_failed", "best_score", "best_partial", "best_params", "submitted_at", "started_at", "finished_at",
-            "priority", "estimator", "data", "reason", "seconds", "time_left",
+            "n_failed", "best_score", "best_partial", "best_params", "submitted_at", "started_at",
+            "finished_at", "priority", "estimator", "data", "reason", "seconds", "time_left",
         }  # fmt: skip
         fields = as_json(past, find_job(past, 1), NOW)
         assert promised <= fields.keys()
