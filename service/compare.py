@@ -134,9 +134,11 @@ class Comparison:
     metric : str or None
         What they are compared by; None when no metric is common to all.
     bests : dict of int to Best or None
-        Job -> its best candidate by that metric; None when it has no score yet.
+        Job -> its best candidate by that metric, or else by its own; None when it has no score yet.
     against : list of Against
-        One for each job but the first.
+        One for each job but the first; none without a common metric.
+    own_metrics : dict of int to str
+        Job -> the metric that it chooses its winner by.
     """
 
     jobs: list[Job]
@@ -144,6 +146,7 @@ class Comparison:
     metric: str | None
     bests: dict[int, Best | None]
     against: list[Against]
+    own_metrics: dict[int, str]
 
 
 class NoSuchMetric(LookupError):
@@ -169,14 +172,16 @@ def compare(
     columns = [_metrics(job) for job in jobs]
     chosen = _chosen(jobs, columns, metric)
     differing = differences(jobs)
-    if chosen is None:
-        return Comparison(list(jobs), differing, None, {job.id: None for job in jobs}, [])
     tables = []
     for job, names in zip(jobs, columns, strict=True):
         folds = read_folds(records, job)
         table = cv_results(folds, folds.candidates, with_param_columns=False)
-        tables.append((folds, table, names[chosen]))
+        tables.append((folds, table, job.chosen_metric if chosen is None else names[chosen]))
     bests = [_best(job, *found) for job, found in zip(jobs, tables, strict=True)]
+    named = {job.id: best for job, best in zip(jobs, bests, strict=True)}
+    own = {job.id: _own(job, names) for job, names in zip(jobs, columns, strict=True)}
+    if chosen is None:
+        return Comparison(list(jobs), differing, None, named, [], own)
     splits = [_splits(records, job) for job in jobs]
     against = []
     for i, job in enumerate(jobs[1:], start=1):
@@ -184,8 +189,7 @@ def compare(
         ratio = math.nan if because is not None else _ratio(job, splits[i], cache)
         common = _common(tables[0], tables[i])
         against.append(_against(job, because, bests[0], bests[i], ratio, common))
-    named = {job.id: best for job, best in zip(jobs, bests, strict=True)}
-    return Comparison(list(jobs), differing, chosen, named, against)
+    return Comparison(list(jobs), differing, chosen, named, against, own)
 
 
 # --- what is compared ----------------------------------------------------------------------------
@@ -199,6 +203,12 @@ def _metrics(job: Job) -> dict[str, str]:
     if isinstance(scoring, dict):
         return {str(scorer): name for name, scorer in scoring.items()}
     return {name: name for name in job.metrics}
+
+
+def _own(job: Job, columns: dict[str, str]) -> str:
+    """Name the metric that a job chooses its winner by, as its scorer where there is one."""
+    own = (name for name, column in columns.items() if column == job.chosen_metric)
+    return next(own, job.chosen_metric)
 
 
 def _chosen(
@@ -404,6 +414,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "state": job.state.value,
                 "n_candidates": job.n_candidates,
                 "n_splits": job.n_splits,
+                "metric": comparison.metric or comparison.own_metrics[job.id],
                 "best": None if (best := comparison.bests[job.id]) is None else asdict(best),
             }
             for job in comparison.jobs

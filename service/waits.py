@@ -114,7 +114,7 @@ def waits(
         if tag is not None:
             found[job.id] = Wait(Cause.TAG, tag)
         elif n_idle == 0:  # else it is about to go on
-            first = tuple(sorted(id for id in working if places.get(id, (1, 0)) < _place(job)))
+            first = tuple(sorted(n for n in working if n in places and places[n] < places[job.id]))
             is_behind_all = bool(first) and len(first) == len(working)
             found[job.id] = Wait(Cause.TURN, behind=first) if is_behind_all else Wait(Cause.ENGINE)
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.commands.options import AsJson, JobId, Spool, records_of, settings_of
-from service.commands.terminal import ExitCode, present, print_json, quoted, stop, tell
+from service.commands.terminal import ExitCode, counted, present, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     from service.results import CVResults
@@ -123,7 +123,7 @@ def results(
             with output.open("w", encoding="utf-8") as file:
                 file.writelines(texts)
     if output is not None:
-        tell(f"Wrote {len(table['params'])} candidates to {quoted(output)}")
+        tell(f"Wrote {counted(len(table['params']), 'candidate')} to {quoted(output)}")
     if partial:
         tell(f"[yellow]Partial:[/] job {job.id} is {job.state}.")
 

@@ -12,6 +12,7 @@ from service.commands.options import AsJson, Spool, records_of, settings_of
 from service.commands.terminal import ExitCode, foldq, present, print_json, quoted, screen, tell
 
 if TYPE_CHECKING:
+    from schemas.settings import Settings
     from service.layout import Refusal
 
 #: Jobs that have ended and still stand in `foldq status`.
@@ -19,6 +20,8 @@ RECENT_JOBS = 5
 #: Seconds for which a refused file stands in `foldq status`; `foldq watch` looks back a minute.
 REFUSALS_SHOWN = 3600.0
 REFUSALS_WATCHED = 60.0
+#: Seconds for which jobs that have ended are shown where nothing is left to watch.
+ENDED_WATCHED = 60.0
 #: Refused files that `foldq status` names; the others are counted.
 REFUSALS_TOLD = 5
 #: Engines that have left and still stand in `foldq engines`.
@@ -179,10 +182,29 @@ def watch(
         tell_refusal(refusal)
     if not jobs and not refused:
         tell(f"Nothing is running or waiting. Past jobs: {quoted(foldq('history'))}")
+        _tell_ended(settings)
     if any(job.state in ("failed", "cancelled") for job in jobs):
         raise typer.Exit(int(ExitCode.JOB_FAILED))
     if refused:
         raise typer.Exit(int(ExitCode.INVALID_JOB_FILE))
+
+
+def _tell_ended(settings: "Settings") -> None:
+    """Show the jobs that ended a moment ago, else the last one: they may have been awaited."""
+    from schemas.lifecycle import FINAL_JOB_STATES
+    from service.commands.screen_status import jobs_table
+    from service.history import Query, find_jobs, progress
+    from service.records import NoRecords, seconds_between
+
+    now = datetime.now(UTC)
+    query = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=RECENT_JOBS)
+    with suppress(NoRecords), records_of(settings) as records:
+        ended = find_jobs(records, query, now)
+        ages = [seconds_between(job.finished_at, None, now) or 0.0 for job in ended]
+        lately = [job for job, age in zip(ended, ages, strict=True) if age < ENDED_WATCHED]
+        if lines := [progress(records, job, now) for job in reversed(lately or ended[:1])]:
+            tell("What ended last:")
+            present(jobs_table(lines, bars=screen().is_terminal))
 
 
 def engines(

@@ -257,7 +257,7 @@ def _judged(files: list[Path], settings: "Settings", name: str | None) -> "list[
     verdicts = [judge(file, settings, name=name_in_spool(file, name), data=False) for file in files]
     invalid = [verdict for verdict in verdicts if not verdict.is_valid]
     for verdict in invalid:
-        messages().print(verdict_screen(verdict))
+        present(verdict_screen(verdict), messages())
     if invalid:
         tell("Nothing was submitted.")
         raise typer.Exit(int(exit_code(invalid)))

@@ -28,7 +28,9 @@ def compare_screen(comparison: Comparison) -> Group:
     else:
         parts.append(Text("Nothing: the same search on the same data."))
     if comparison.metric is None:
-        parts += ["", Text("No metric is common to all of them, so no score is compared.")]
+        said = "No metric is common to all of them, so there are no differences of scores to tell:"
+        own = ", ".join(f"job {job.id} {_own(comparison, job)}" for job in jobs)
+        parts += ["", Text(f"{said} {own}.")]
         return Group(*parts)
     shared = [a for a in comparison.against if a.paired is not None]
     if shared:
@@ -39,13 +41,15 @@ def compare_screen(comparison: Comparison) -> Group:
 
 
 def _jobs(comparison: Comparison) -> Table:
-    table = plain_table()
+    table = plain_table(expendable=("Candidates", "State"))
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Name", min_width=8, max_width=24)
     table.add_column("State", no_wrap=True)
     table.add_column("Candidates", justify="right", no_wrap=True)
+    if comparison.metric is None:
+        table.add_column("Metric", no_wrap=True)
     table.add_column(f"Best {comparison.metric or ''}".strip(), no_wrap=True)
-    table.add_column("Parameters")
+    table.add_column("Parameters", min_width=20)
     for job in comparison.jobs:
         best = comparison.bests[job.id]
         table.add_row(
@@ -53,10 +57,16 @@ def _jobs(comparison: Comparison) -> Table:
             cut_text(job.name),
             state_text(job.state),
             short_count(job.n_candidates),
+            *([] if comparison.metric else [Text(_own(comparison, job))]),
             "–" if best is None else mean_and_error(best.mean, best.sem),
             Text("" if best is None else params(best.params)),
         )
     return table
+
+
+def _own(comparison: Comparison, job: Job) -> str:
+    name = comparison.own_metrics[job.id]
+    return "estimator's own" if name == "score" else name
 
 
 def _differences(comparison: Comparison) -> Table:

@@ -30,7 +30,7 @@ def history_table(jobs: Sequence[Job], now: datetime, *, wide: bool, bars: bool)
     """
     shares = _shares(jobs) if bars else {}
     has_failed = any(job.n_failed for job in jobs)
-    table = plain_table()
+    table = plain_table(expendable=("", "Tags", "Data", "Estimator", "Failed", "Took", "Folds"))
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Name", min_width=8, max_width=28)
     table.add_column("State", no_wrap=True)

@@ -23,7 +23,7 @@ def results_table(results: "CVResults", rows: Sequence[int], metrics: Sequence[s
 
     The step names before `__` are left out where that leaves the parameters distinct.
     """
-    table = plain_table(padding=2)
+    table = plain_table(padding=2, expendable=metrics[:0:-1])
     table.add_column("Row", justify="right", no_wrap=True)
     if "iter" in results:
         table.add_column("Iter", justify="right", no_wrap=True)
@@ -81,7 +81,7 @@ def results_screen(job: Job, table: "CVResults", n: int, *, partial: bool) -> Gr
         saved = f", saved as results/{job.id}/{job.refitted['file']}" if job.refitted else ""
         parts.append(Text(f"Best: row {job.best_index}{saved}", style="green"))
     if n_candidates > n:
-        more = f"{n} of {n_candidates} candidates; all: {foldq(f'results {job.id} --csv')}"
+        more = f"{n} of {n_candidates:,} candidates; all: {foldq(f'results {job.id} --csv')}"
         parts.append(Text(more, style="dim"))
     return Group(*parts)
 

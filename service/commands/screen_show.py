@@ -101,7 +101,8 @@ def _facts(records: sqlite3.Connection, job: Job, now: datetime, wait: Wait | No
         shape,
         job.data_fingerprint and f"fingerprint {job.data_fingerprint[:12]}",
     )
-    size = f"{job.n_candidates} candidates × {job.n_splits} splits" if job.n_splits else ""
+    candidates = counted(job.n_candidates, "candidate")
+    size = f"{candidates} × {counted(job.n_splits, 'split')}" if job.n_splits else ""
     fact("search", job.strategy, size)
     fact("cv", value_text(spec.get("cv")))
     scoring = spec.get("scoring")
@@ -164,7 +165,7 @@ def _candidates(records: sqlite3.Connection, job: Job) -> RenderableType:
     table.add_column("Score ± SEM" if metric == "score" else f"{metric} ± SEM", no_wrap=True)
     if partial or any(one.n_failed for one in best):
         table.add_column("Folds", no_wrap=True)
-    table.add_column("Parameters")
+    table.add_column("Parameters", min_width=20)
     for one in best:
         cells = [str(one.number)]
         if halving:
@@ -224,16 +225,16 @@ def _lost(lost: Sequence[lives.LostEngine], again: Sequence[int], now: datetime)
         lines.append(
             f"engine {engine.engine_id} (process {engine.pid} on {engine.host})"
             f"{', lost ' + when if when else ''}: {engine.because or 'no reason known'};"
-            f" had {engine.n_tasks} task{'' if engine.n_tasks == 1 else 's'} of this job"
+            f" had {counted(engine.n_tasks, 'task')} of this job"
         )
     numbers = ", ".join(map(str, again[:20])) + (" …" if len(again) > 20 else "")
     if again:
-        lines.append(f"resubmitted: {len(again)} tasks ({numbers})")
+        lines.append(f"resubmitted: {counted(len(again), 'task')} ({numbers})")
     return Group(*map(Text, lines))
 
 
 def _attempts(attempts: Sequence[lives.Attempt], now: datetime) -> Table:
-    table = plain_table()
+    table = plain_table(expendable=("PID", "Task", "Sent"))
     for name in ("Attempt", "Task", "What", "Engine", "PID", "Sent", "Took", "Outcome"):
         numbers = name in ("Attempt", "Task", "Engine", "PID", "Took")
         table.add_column(name, justify="right" if numbers else "left", no_wrap=True)

@@ -46,7 +46,7 @@ def jobs_table(lines: Sequence[Progress], *, bars: bool) -> Table:
     has_failed = any(line.job.n_failed for line in lines)
     has_reused = any(line.job.n_reused for line in lines)
     has_rate = any(line.rate is not None for line in lines)
-    table = plain_table()
+    table = plain_table(expendable=("Reused", "Per s", "Progress", "Left", "Failed"))
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("Name", min_width=8, max_width=28)
     table.add_column("State", no_wrap=True)
@@ -218,7 +218,7 @@ def status_screen(body: RenderableType | None, head: RenderableType, n_more: int
     nothing = f"No jobs. Drop a job file into incoming/, or: {foldq('submit FILE')}"
     parts: list[RenderableType] = [head, "", Text(nothing) if body is None else body]
     if n_more:
-        parts += ["", Text(f"{n_more:,} earlier jobs: {foldq('history')}", style="dim")]
+        parts += ["", Text(f"{counted(n_more, 'earlier job')}: {foldq('history')}", style="dim")]
     return Group(*parts)
 
 
@@ -236,7 +236,7 @@ def engines_table(
     is_served : bool
         Whether a scheduler runs: without one nobody knows whether those that have not left live.
     """
-    table = plain_table()
+    table = plain_table(expendable=("PID", "Joined", "Done", "Host"))
     table.add_column("ID", justify="right", no_wrap=True)
     table.add_column("State", no_wrap=True)
     table.add_column("Host", min_width=6)
@@ -267,5 +267,5 @@ def engines_table(
 
 def load_text(load: Load) -> str:
     """Say what is at an engine: "job 7: 34 folds"."""
-    what = f"{load.n_tasks} fold{'' if load.n_tasks == 1 else 's'}"
-    return f"job {load.job_id}: {what if load.kind == 'fold' else load.kind}"
+    what = counted(load.n_tasks, "fold") if load.kind == "fold" else load.kind
+    return f"job {load.job_id}: {what}"

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from schemas.lifecycle import JobState
-from service.commands.terminal import score
+from service.commands.terminal import UNLIMITED, score
 
 STATE_STYLES = {
     JobState.QUEUED: "dim",
@@ -25,9 +25,95 @@ STATE_STYLES = {
 }
 
 
-def plain_table(padding: int = 1) -> Table:
-    """Give an empty table without lines around it, `padding` columns of space between cells."""
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, padding, 0, 0))
+#: Signs of a word for which a column that wraps always has room; longer ones are broken.
+WORD = 12
+
+
+class PlainTable(Table):
+    """A table without lines around it that cuts no number, however narrow the screen is.
+
+    Columns that wrap give way first. Where that is not enough, whole columns are left out, the
+    first of `expendable` first, and named below; what is still too wide then is broken over lines.
+
+    Parameters
+    ----------
+    padding : int
+        Columns of space between cells.
+    expendable : sequence of str
+        Headings of columns that may be left out.
+    """
+
+    def __init__(self, padding: int = 1, expendable: Sequence[str] = ()) -> None:
+        super().__init__(
+            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, padding, 0, 0)
+        )
+        self.expendable = expendable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it in the room there is."""
+        before = list(self.columns)
+        try:
+            self._fit(console, options)
+            yield from super().__rich_console__(console, options)
+            kept = [column.header for column in self.columns]
+        finally:
+            self.columns = before
+        headings = [str(column.header) for column in before if column.header not in kept]
+        if missing := ", ".join(filter(None, headings)):
+            yield Text(f"No room for {missing}.", style="dim")
+
+    def _fit(self, console: Console, options: ConsoleOptions) -> None:
+        """Choose the columns that are drawn, and give each its width."""
+        kept = [(_sizes(console, options, column), column) for column in self.columns]
+
+        def room() -> int:
+            return options.max_width - (self.padding[1] + 1) * (len(kept) - 1)
+
+        for heading in self.expendable:
+            if sum(size.minimum for size, _ in kept) <= room():
+                break
+            kept = [(size, column) for size, column in kept if column.header != heading]
+        widths = _shared([size for size, _ in kept], room())
+        self.columns = [
+            replace(
+                column,
+                _index=index,
+                width=width,
+                no_wrap=column.no_wrap and width >= size.minimum,
+                overflow="fold",
+            )
+            for index, ((size, column), width) in enumerate(zip(kept, widths, strict=True))
+        ]
+
+
+def _sizes(console: Console, options: ConsoleOptions, column: Column) -> Measurement:
+    """Tell how wide a column has to be at least, and how wide it would be at best."""
+    wide = options.update(width=UNLIMITED)
+    cells = [Measurement.get(console, wide, cell) for cell in (column.header, *column.cells)]
+    natural = min(max(cell.maximum for cell in cells), column.max_width or UNLIMITED)
+    if column.no_wrap:
+        return Measurement(natural, natural)
+    word = max(cell.minimum for cell in cells)
+    least = min(word, WORD) if column.min_width is None else column.min_width
+    return Measurement(min(least, natural), natural)
+
+
+def _shared(sizes: Sequence[Measurement], room: int) -> list[int]:
+    """Share the room: each column at least its minimum, then the narrowest ones get more."""
+    widths = [size.minimum for size in sizes]
+    while sum(widths) > max(room, len(widths)):  # too narrow for all of them
+        widths[widths.index(max(widths))] -= 1
+    while sum(widths) < room:
+        growing = [i for i, size in enumerate(sizes) if widths[i] < size.maximum]
+        if not growing:
+            break
+        widths[min(growing, key=widths.__getitem__)] += 1
+    return widths
+
+
+def plain_table(padding: int = 1, expendable: Sequence[str] = ()) -> PlainTable:
+    """Give an empty table: see `PlainTable`."""
+    return PlainTable(padding, expendable)
 
 
 def cut_text(text: str) -> Text:

@@ -57,15 +57,21 @@ def screen() -> "Console":
     return _console(sys.stdout)
 
 
-def present(content: "RenderableType") -> None:
-    """Write tables and texts to stdout; in a pipe no line ends in the blanks of its table."""
-    console = screen()
+def present(content: "RenderableType", console: "Console | None" = None) -> None:
+    """Write tables and texts; in a pipe no line ends in the blanks of its table.
+
+    Parameters
+    ----------
+    console : Console, optional
+        Default: that of stdout.
+    """
+    console = console or screen()
     if console.is_terminal:
         console.print(content)
         return
     with console.capture() as captured:
         console.print(content)
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    console.file.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def messages() -> "Console":
@@ -147,9 +153,9 @@ def rate(per_second: float | None) -> str:
     return f"{per_second:.1f}" if per_second >= 1 else f"{per_second:.2g}"
 
 
-def counted(n: int, what: str) -> str:
-    """Write a number of things: 1 job, 1,200 folds."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def counted(n: int | None, what: str) -> str:
+    """Write a number of things: 1 job, 1,200 folds; ? folds where it is not known."""
+    return f"{'?' if n is None else f'{n:,}'} {what}{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float | None) -> str:

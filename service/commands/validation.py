@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.problems import InvalidJob, Problem
-from service.commands.terminal import ExitCode
+from service.commands.terminal import ExitCode, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,15 +155,12 @@ def verdict_screen(verdict: Verdict) -> "RenderableType":
     if not verdict.is_valid:
         n = sum(problem.is_error for problem in verdict.problems)
         head = Text.assemble(
-            ("✗ ", "bold red"), (verdict.file, "bold"), f": {n} problem{'' if n == 1 else 's'}"
+            ("✗ ", "bold red"), (verdict.file, "bold"), f": {counted(n, 'problem')}"
         )
         return Group(head, *problems)
-    n_candidates = "?" if verdict.n_candidates is None else f"{verdict.n_candidates:,}"
-    n_splits = "?" if verdict.n_splits is None else f"{verdict.n_splits:,}"
-    count = f"{n_candidates} candidates × {n_splits} splits"
-    count += (
-        f" = {verdict.n_fits:,} fits" if verdict.n_fits is not None else " (the data will tell)"
-    )
+    count = f"{counted(verdict.n_candidates, 'candidate')} × {counted(verdict.n_splits, 'split')}"
+    is_known = verdict.n_fits is not None
+    count += f" = {counted(verdict.n_fits, 'fit')}" if is_known else " (the data will tell)"
     head = Text.assemble(("✓ ", "bold green"), (verdict.file, "bold"), ": valid, ", count)
     return Group(head, *problems)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from service.commands.terminal import params, score
+from service.commands.terminal import counted, params, score
 from service.history import Progress
 from service.notebook.waiting import words
 
@@ -58,8 +58,8 @@ def server_html(told: str, log: str, spool: str) -> str:
 
 def _candidates(progress: Progress) -> str:
     job = progress.job
-    n_splits = "?" if job.n_splits is None else f"{job.n_splits:,}"
-    return f"{job.strategy} of {job.n_candidates:,} candidates × {n_splits} splits"
+    n_candidates = counted(job.n_candidates, "candidate")
+    return f"{job.strategy} of {n_candidates} × {counted(job.n_splits, 'split')}"
 
 
 def _table(head: str, rows: list[tuple[str, str]], spool: str) -> str:

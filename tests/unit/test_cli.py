@@ -549,6 +549,20 @@ class TestWatching:
         monkeypatch.setattr(watching, "PATIENCE", 0.3)
         monkeypatch.setattr(watching, "POLL", (0.02, 0.02))
 
+    def test_what_ended_before_it_was_watched_is_shown(self, records):
+        result = foldq("watch")
+        assert "Nothing is running or waiting" in result.stderr
+        assert result.stdout == ""
+        records.finished_search("long ago")
+        records.finished_search("quick", file_name="quick")
+        assert "quick" in (told := foldq("watch").stdout)
+        assert "long ago" not in told
+        now = watching.datetime.now(watching.UTC).isoformat()
+        for name in ("just now", "and now"):
+            records.finished_search(name, file_name=name, finished_at=now)
+        told = foldq("watch").stdout
+        assert [name in told for name in ("quick", "just now", "and now")] == [False, True, True]
+
     def test_a_job_that_has_ended(self, searches):
         assert foldq("watch", 1).exit_code == 0
         result = foldq("watch", 3)

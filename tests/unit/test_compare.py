@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 from fabricated import SPEC, Fabricated
+from rich.console import Console
 from scipy import stats
 
-from service.commands.screen_compare import signed
+from service.commands.screen_compare import compare_screen, signed
 from service.compare import NoSuchMetric, as_json, compare, pair
 from service.differing import ABSENT, differences
 from service.jsontext import dumps
@@ -127,7 +128,16 @@ def test_halving_on_fewer_samples_is_not_paired_with_a_whole_search(records):
 def test_a_metric_by_its_scorers_name(records):
     single = searched(records, FIRST, spec={"scoring": "accuracy"})
     other = searched(records, SECOND, spec={"scoring": "r2"})
-    assert compared(records, single, other).metric is None
+    neither = compared(records, single, other)
+    assert neither.metric is None
+    assert [best.mean for best in neither.bests.values()] == pytest.approx([0.81, 0.88])
+    assert as_json(neither)["jobs"][1]["metric"] == "r2"
+    console = Console(width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(compare_screen(neither))
+    told = " ".join(captured.get().split())
+    assert "accuracy 0.8100 ± 0.0332" in told, "each has its own best"
+    assert "no differences of scores to tell: job 1 accuracy, job 2 r2." in told
     assert compared(records, single, searched(records, SECOND, spec={"scoring": "accuracy"})).metric
     with pytest.raises(NoSuchMetric):
         compared(records, single, other, metric="accuracy")

@@ -1,5 +1,6 @@
 """What people see, line by line: bars, time lines, completion."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,10 +13,11 @@ from service.cli import app
 from service.commands.screen_history import history_table
 from service.commands.screen_life import reason_lines, time_line
 from service.commands.screen_show import show_screen
-from service.commands.screen_status import live_table
+from service.commands.screen_status import engines_table, jobs_table, live_table
 from service.commands.screens import Bar, share_bar, spark
-from service.history import Query, find_jobs
-from service.lives import Event, LiveEngine, Load
+from service.history import Progress, Query, find_jobs
+from service.lives import Engine, Event, LiveEngine, Load
+from service.ranking import Best
 from service.records import find_job
 
 NOW = START + timedelta(seconds=100)
@@ -117,6 +119,39 @@ def test_the_busy_engines_are_told_first():
     screen = shown(live_table(engines, loads, NOW))
     assert "job 7: 3 folds, for 1.0 s" in screen
     assert "and 12 more: foldq engines" in screen
+
+
+@pytest.mark.parametrize("width", [24, 48, 60, 100])
+def test_no_number_is_cut_however_narrow_the_screen_is(tmp_path, width):
+    records = Fabricated(tmp_path)
+    job_id = records.finished_search(
+        "a-name-that-may-be-cut",
+        n_tasks=12345,
+        n_done=9876,
+        n_failed=543,
+        n_reused=432,
+        best_score=-1234.56,
+        scoring=["score", "other"],
+    )
+    job = find_job(records.db.conn, job_id)
+    engines = [Engine(1, "c", 1, "node-1", 40001, at(0), None, None, 98765)]
+    screens = {
+        "jobs": (jobs_table([Progress(job, Best(-1234.56), 678.0, 98.76)], bars=True),
+                 ["9876+543", "543", "432", "99", "-1234.56", "11:18"]),
+        "history": (history_table([job], NOW, wide=False, bars=True), ["-1234.56", "12345"]),
+        "engines": (engines_table(engines, {}, NOW, is_served=True), ["40001", "98765"]),
+    }  # fmt: skip
+    headings = {"543": "Failed", "432": "Reused", "99": "Per s", "11:18": "Left",
+                "12345": "Folds", "40001": "PID", "98765": "Done"}  # fmt: skip
+    for content, numbers in screens.values():
+        lines = shown(content, width).splitlines()
+        assert max(map(len, lines)) <= width
+        told = " ".join(lines)
+        for number in numbers:
+            whole = "10419/12345" if "+" in number else number
+            missing = re.search(rf"No room for .*{headings.get(number)}", told)
+            assert missing or whole in told or width < 48, f"{whole}:\n" + "\n".join(lines)
+        assert width < 100 or "No room" not in told
 
 
 def test_history_sets_best_scores_on_the_same_data_beside_each_other(tmp_path):

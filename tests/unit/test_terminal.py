@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.commands.terminal import clock, duration, params, score, value_text
+from service.commands.terminal import clock, counted, duration, params, score, value_text
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,11 @@ def test_scores(value, text):
 def test_values(value, text):
     assert value_text(value) == text
     assert params({"name": value}) == f"name={text}"
+
+
+def test_one_thing_is_no_plural():
+    told = [counted(n, "candidate") for n in (0, 1, 1200, None)]
+    assert told == ["0 candidates", "1 candidate", "1,200 candidates", "? candidates"]
 
 
 def test_times_have_their_date_when_not_of_today():
