@@ -23,11 +23,12 @@ if TYPE_CHECKING:  # commands that look need no writer
 
 
 def tag_limits(
-    records: sqlite3.Connection, defaults: Mapping[str, TagSettings]
+    records: sqlite3.Connection | None, defaults: Mapping[str, TagSettings]
 ) -> dict[str, TagLimit]:
     """Return the limits of tags that hold: as they were set, else as the settings have them."""
     limits = {tag: TagLimit(limit.max_jobs, limit.max_engines) for tag, limit in defaults.items()}
-    for row in select(records, "SELECT tag, max_jobs, max_engines FROM tag_limit"):
+    asked = "SELECT tag, max_jobs, max_engines FROM tag_limit"
+    for row in () if records is None else select(records, asked):
         limits[row["tag"]] = TagLimit(row["max_jobs"], row["max_engines"])
     return {tag: limit for tag, limit in sorted(limits.items()) if limit != TagLimit()}
 
@@ -82,6 +83,57 @@ def limits_reached(
             numbers = (len(at_work), n_waiting, n_engines)
             found.append(Reached(tag, limit.max_jobs, limit.max_engines, *numbers))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A limit that holds, whether it holds something up or not.
+
+    Attributes
+    ----------
+    n_jobs, n_waiting : int
+        Of the tag: jobs at work, and jobs in the queue.
+    source : str
+        "set" by somebody while the scheduler ran, or of the "settings".
+    """
+
+    tag: str
+    max_jobs: int | None
+    max_engines: int | None
+    n_jobs: int
+    n_waiting: int
+    source: str
+
+
+def limits_listed(
+    records: sqlite3.Connection | None, defaults: Mapping[str, TagSettings], jobs: Iterable[Job]
+) -> list[Listed]:
+    """Return all the limits of tags that hold.
+
+    Parameters
+    ----------
+    records : sqlite3.Connection or None
+        None when there are none yet.
+    jobs : iterable of Job
+        All that have not ended, at least.
+    """
+    were_set: set[str] = set()
+    if records is not None:
+        were_set = {tag for (tag,) in records.execute("SELECT tag FROM tag_limit")}
+    found: list[Listed] = []
+    jobs = list(jobs)
+    for tag, limit in tag_limits(records, defaults).items():
+        states = [job.state for job in jobs if tag in job.tags]
+        numbers = sum(state in AT_WORK for state in states), states.count(JobState.QUEUED)
+        source = "set" if tag in were_set else "settings"
+        found.append(Listed(tag, limit.max_jobs, limit.max_engines, *numbers, source))
+    return found
+
+
+def known_tags(records: sqlite3.Connection) -> set[str]:
+    """Return the tags that jobs have."""
+    rows = records.execute("SELECT DISTINCT value FROM job, json_each(job.tags)")
+    return {tag for (tag,) in rows}
 
 
 def held_since(records: sqlite3.Connection) -> str | None:

@@ -27,7 +27,7 @@ from service.waits import Cause, Wait, jobs_named
 
 if TYPE_CHECKING:
     from service.lock import Holder
-    from service.steering import Reached
+    from service.steering import Listed, Reached
 
 #: Lines about jobs that wait.
 WAITS_TOLD = 3
@@ -211,6 +211,25 @@ def steering_lines(
         label = ("‖ limit of tag ", "yellow")
         lines.append(Text.assemble(label, (limit.tag, "bold"), f": {', '.join(parts)}"))
     return lines
+
+
+def limits_table(limits: "Sequence[Listed]") -> Table:
+    """Give the limits of tags, with what their jobs use of them."""
+    table = plain_table(expendable=("From", "Waiting"))
+    table.add_column("Tag", min_width=8)
+    for heading in ("max_jobs", "max_engines", "At work", "Waiting"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("From", no_wrap=True)
+    for limit in limits:
+        table.add_row(
+            Text(limit.tag),
+            "–" if limit.max_jobs is None else str(limit.max_jobs),
+            "–" if limit.max_engines is None else str(limit.max_engines),
+            str(limit.n_jobs),
+            str(limit.n_waiting),
+            "foldq set" if limit.source == "set" else "settings",
+        )
+    return table
 
 
 def status_screen(body: RenderableType | None, head: RenderableType, n_more: int) -> Group:

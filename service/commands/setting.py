@@ -1,13 +1,14 @@
 """The command `set`: what may be changed of jobs, and of all jobs of a tag, while searches run."""
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.commands.options import AsJson, Spool, settings_of
 from service.commands.steer import PATIENCE, POLL, not_served
-from service.commands.terminal import ExitCode, print_json, stop, tell
+from service.commands.terminal import ExitCode, present, print_json, quoted, stop, tell
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,18 +22,20 @@ _TAG = "tag:"
 def set_(
     ctx: typer.Context,
     words: Annotated[
-        list[str],
-        typer.Argument(metavar="ID|tag:NAME… KEY=VALUE…", help="Jobs or tags, and what to set."),
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[ID|tag:NAME… KEY=VALUE…]", help="Jobs or tags, and what to set."),
+    ] = None,
     spool: Spool = None,
     as_json: AsJson = False,
 ) -> None:
     """Change jobs while they wait or run, or limit what all jobs of a tag use together.
 
     Of a job: priority, max_engines, tags. Of a tag: max_jobs (at work at once), max_engines. A
-    limit of "none" lifts it. What is set holds until it is set otherwise, over restarts too.
+    limit of "none" lifts it. What is set holds until it is set otherwise, over restarts too. Without
+    anything to set, the limits of tags are listed.
 
     For example:
+      foldq set
       foldq set 7 priority=10
       foldq set 7 8 max_engines=2 tags=course,lab-3
       foldq set tag:gpu max_jobs=1 max_engines=none
@@ -40,6 +43,9 @@ def set_(
     from schemas.steering import InvalidChange, JobChanges, TagChanges
 
     settings = settings_of(ctx, spool)
+    if not words:
+        _list_limits(settings, as_json=as_json)
+        return
     job_ids, tags, given = _understood(words)
     try:
         job_changes = JobChanges.read(given) if job_ids else None
@@ -54,6 +60,33 @@ def set_(
         from service.jsontext import document
 
         print_json(document(set=told))
+
+
+def _list_limits(settings: "Settings", *, as_json: bool) -> None:
+    from schemas.lifecycle import JobState
+    from service.history import Query, find_jobs
+    from service.records import NoRecords, open_records
+    from service.steering import limits_listed
+
+    unfinished = tuple(state for state in JobState if not state.is_final)
+    try:
+        with open_records(settings.database_path) as records:
+            jobs = find_jobs(records, Query(states=unfinished), datetime.now(UTC))
+            found = limits_listed(records, settings.tags, jobs)
+    except NoRecords:
+        found = limits_listed(None, settings.tags, [])
+    if as_json:
+        from dataclasses import asdict
+
+        from service.jsontext import document
+
+        print_json(document(limits=[asdict(limit) for limit in found]))
+    elif found:
+        from service.commands.screen_status import limits_table
+
+        present(limits_table(found))
+    else:
+        tell("No tag has a limit. To set one: foldq set tag:NAME max_jobs=1")
 
 
 def _understood(words: list[str]) -> tuple[list[int], list[str], dict[str, Any]]:
@@ -144,7 +177,24 @@ def _set_tags(
         return row is not None and changes.given.items() <= dict(row).items()
 
     waiting = _await(settings, tags, is_set)
-    return [_tell(f"Tag {tag}", changes.given, asked=tag in waiting) | {"tag": tag} for tag in tags]
+    told = [_tell(f"Tag {tag}", changes.given, asked=tag in waiting) | {"tag": tag} for tag in tags]
+    _tell_unknown(settings, tags)
+    return told
+
+
+def _tell_unknown(settings: "Settings", tags: list[str]) -> None:
+    """Say which tags no job has so far: it may be a slip, or be meant for jobs to come."""
+    from schemas.problems import nearest
+    from service.records import open_records
+    from service.steering import known_tags
+
+    with open_records(settings.database_path) as records:
+        known = known_tags(records)
+    for tag in tags:
+        if tag not in known:
+            close = nearest(tag, sorted(known))
+            hint = f" Did you mean {quoted(close)}?" if close else ""
+            tell(f"[yellow]Note:[/] no job has the tag {quoted(tag)} so far.{hint}")
 
 
 def _await(settings: "Settings", targets: list[Any], is_set: Any) -> list[Any]:

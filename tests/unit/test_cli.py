@@ -459,7 +459,10 @@ class TestSteering:
 
         with scheduler(spool, carry_out):
             assert foldq("set", 2, "priority=7").stderr == "Job 2: priority 7.\n"
-            assert "Tag gpu: max_jobs 1" in foldq("set", "tag:gpu", "max_jobs=1").stderr
+            told = foldq("set", "tag:corse", "max_jobs=1").stderr
+            assert "Tag corse: max_jobs 1" in told
+            assert "no job has the tag corse so far. Did you mean course?" in told
+            assert "Note" not in foldq("set", "tag:course", "max_jobs=1").stderr
             told = document(foldq("set", 2, "max_engines=none", "--json"))["set"]
             assert told == [{"max_engines": None, "asked": False, "id": 2}]
 

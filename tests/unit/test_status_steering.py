@@ -60,6 +60,34 @@ def test_a_limit_that_keeps_jobs_waiting_is_told(status):
     assert "\x1b" not in told
 
 
+def test_all_limits_are_listed_whether_they_hold_somebody_up_or_not(status):
+    records, _ = status
+
+    def listed(*arguments):
+        return CliRunner().invoke(app, ["set", "--spool", str(records.spool), *arguments])
+
+    assert "No tag has a limit" in listed().stderr
+    for name, state in (("a", "running"), ("b", "queued"), ("c", "paused")):
+        records.job(name, state=state, tags=["gpu"])
+    limit(records, "gpu", max_jobs=3)
+    limit(records, "lifted")
+    (records.spool / "foldq.toml").write_text("[tags.course]\nmax_engines = 2\n")
+    told = json.loads(listed("--json").stdout)["limits"]
+    assert told == [
+        dict(
+            zip(
+                ("tag", "max_jobs", "max_engines", "n_jobs", "n_waiting", "source"),
+                row,
+                strict=True,
+            )
+        )
+        for row in [("course", None, 2, 0, 0, "settings"), ("gpu", 3, None, 1, 1, "set")]
+    ]
+    rows = [line.split() for line in listed().stdout.splitlines()[2:]]
+    assert rows[0] == ["course", "–", "2", "0", "0", "settings"]
+    assert rows[1] == ["gpu", "3", "–", "1", "1", "foldq", "set"]
+
+
 def test_a_limit_of_engines_that_is_reached_is_told(status):
     records, ask = status
     job_id = records.job("a", state="running", tags=["gpu"])
