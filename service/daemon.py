@@ -27,6 +27,7 @@ from service.beginning import Beginning, begin
 from service.dossier import Dossiers
 from service.hooks import Hooks
 from service.localcluster import LocalCluster
+from service.lock import Hold
 from service.logs import about, start_logging
 from service.notify import notify
 from service.observer import Observer
@@ -117,7 +118,7 @@ def serve(
         stack.enter_context(damage_named(settings.database_path))
         store = Store(settings.database_path, synchronous=settings.synchronous)
         stack.callback(store.close)
-        daemon = Daemon(settings, store, Troubles(beginning.held.tell), beginning.cluster)
+        daemon = Daemon(settings, store, beginning.held, beginning.cluster)
         stack.callback(daemon.close)
         daemon.run(until_idle=until_idle)
 
@@ -147,12 +148,13 @@ class Daemon:
         self,
         settings: Settings,
         store: Store,
-        troubles: Troubles,
+        held: Hold,
         cluster: LocalCluster | None = None,
     ):
         self._settings = settings
         self._store = store
-        self._troubles = troubles
+        self._held = held
+        self._troubles = troubles = Troubles(held.tell)
         store.wait = self._await_room
         self._stop_signals = 0
         self._draining = False
@@ -187,7 +189,7 @@ class Daemon:
             signal.signal(number, self._on_stop_signal)
         self._observer.listen(self._timers.after)
         self._turn(self._requests.standing())
-        self._turn(self._traffic.rejoin(2 * self._core.policy.batch_seconds))
+        self._turn(self._traffic.rejoin(2 * self._core.policy.batch_seconds, self._held))
         failpoint("daemon.rejoined")
         self._traffic.start()
         failpoint("daemon.engines.started")
@@ -208,6 +210,7 @@ class Daemon:
             self._timers.run(now)
             if now >= self._next_look:
                 self._next_look = now + ENGINE_POLL
+                self._held.give_sign()
                 self._traffic.look()
                 self._store.fold_in()
                 stimuli.append(Tick())
@@ -319,6 +322,7 @@ class Daemon:
             if self._stop_signals > 1:
                 raise StoppedWaiting(because)
             time.sleep(ENGINE_POLL)
+            self._held.give_sign()
             self._traffic.look()  # what is seen is taken in when the wait is over
 
     def close(self) -> None:

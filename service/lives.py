@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from schemas.lifecycle import Outcome
@@ -141,14 +143,57 @@ class Load:
     since: str
 
 
+#: What happened to all jobs and is told of each.
+_ENDED, _STARTED = "scheduler ended", "scheduler started"
+_OF_ALL = f"kind IN ('{_ENDED}', '{_STARTED}', 'queue paused', 'queue resumed')"
+
+
 def events(records: sqlite3.Connection, job_id: int) -> list[Event]:
-    """Give what happened to a job, first things first."""
+    """Give what happened to a job, first things first.
+
+    Among it when the scheduler ended and started, and the whole queue was paused, until the job
+    ended for the last time.
+    """
     rows = select(
         records,
-        "SELECT at, kind, message, task_id, engine_id FROM event WHERE job_id = ? ORDER BY id",
+        "SELECT id, at, kind, message, task_id, engine_id FROM event WHERE job_id = ?1"
+        " UNION ALL SELECT id, at, kind, message, task_id, engine_id FROM event"
+        f" WHERE job_id IS NULL AND {_OF_ALL}"
+        " AND id > (SELECT min(id) FROM event WHERE job_id = ?1)"
+        " AND (SELECT finished_at IS NULL OR event.at < finished_at"
+        "  AND event.id < (SELECT max(id) FROM event WHERE job_id = ?1) FROM job WHERE id = ?1)"
+        " ORDER BY at, id",
         (job_id,),
     )
-    return [Event(**row) for row in map(dict, rows)]
+    return [
+        Event(row["at"], row["kind"], row["message"], row["task_id"], row["engine_id"])
+        for row in rows
+    ]
+
+
+def seconds_unserved(happened: Iterable[Event], begun: str | None, end: str | None) -> float:
+    """Add up the seconds between two moments in which no scheduler ran.
+
+    Parameters
+    ----------
+    happened : iterable of Event
+        Of a job.
+    begun, end : str or None
+        Without a begin it is none; without an end, up to the last start of a scheduler.
+    """
+    seconds, gone = 0.0, None
+    for event in happened:
+        if event.kind == _ENDED:
+            gone = event.at
+        elif event.kind == _STARTED and gone is not None and begun is not None:
+            since, until = max(gone, begun), min(event.at, end or event.at)
+            seconds += _seconds(since, until) if since < until else 0.0
+            gone = None
+    return seconds
+
+
+def _seconds(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
 
 
 def task_states(records: sqlite3.Connection, job_id: int) -> dict[str, dict[str, int]]:

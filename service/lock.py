@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,10 @@ PATIENCE = 0.5
 
 #: Bytes of the file, always: what is written in place of them needs no room on a full disk.
 SIZE = 4096
+
+#: Seconds between two signs of life in the file's modification time: by the last of them the next
+#: scheduler knows since when there was none.
+_SIGN_EVERY = 1.0
 
 #: A reader may come while the file is being written; then it reads once more.
 _READS = 3
@@ -67,11 +71,22 @@ class Hold:
     ----------
     holder : Holder
         What readers find.
+    last_sign : datetime or None
+        When the scheduler before this one was alive for the last time; None for the first one.
     """
 
-    def __init__(self, descriptor: int, holder: Holder) -> None:
+    def __init__(self, descriptor: int, holder: Holder, last_sign: datetime | None = None) -> None:
         self._descriptor = descriptor
         self.holder = holder
+        self.last_sign = last_sign
+        self._next_sign = 0.0
+
+    def give_sign(self) -> None:
+        """Show that the scheduler lives. To be called all the time, from when it is on record."""
+        if (now := time.monotonic()) >= self._next_sign:
+            self._next_sign = now + _SIGN_EVERY
+            with suppress(OSError):  # a file system that may not be written
+                os.utime(self._descriptor)
 
     def tell(self, trouble: str | None) -> None:
         """Let everybody who looks know what troubles the scheduler; None when it is over.
@@ -121,9 +136,14 @@ def hold(spool: Path) -> Iterator[Hold]:
         if not _lock(descriptor):
             other = _read(descriptor)
             raise SpoolHeld(other.pid, other.host)
+        before = os.fstat(descriptor)
+        if before.st_size:
+            held.last_sign = datetime.fromtimestamp(before.st_mtime, UTC)
         try:
             held.write()
             os.ftruncate(descriptor, SIZE)
+            if before.st_size:  # until this one is on record
+                os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
         except OSError as error:
             error.filename = str(spool / LOCK_FILE)
             raise SpoolUnusable(spool, error) from error

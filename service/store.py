@@ -299,7 +299,14 @@ class Store(Writer):
     # --- starting again, trying again ----------------------------------------------------------
 
     @enduring
-    def recover(self, now: datetime, still_there: Collection[int] = ()) -> int:
+    def recover(
+        self,
+        now: datetime,
+        still_there: Collection[int] = (),
+        *,
+        begins: str | None = None,
+        ended: datetime | None = None,
+    ) -> int:
         """Put right what a scheduler left open that did not stop by itself.
 
         What the engines that are gone had in hand is to be done again; return how many tasks these
@@ -309,6 +316,10 @@ class Store(Writer):
         ----------
         still_there : collection of int
             Engines that were found again with what they had in hand.
+        begins : str, optional
+            Which scheduler this is: recorded, if it has only just begun.
+        ended : datetime, optional
+            When the one before was alive for the last time.
         """
         at = timestamp(now)
         gone = f"engine_id NOT IN ({', '.join(map(str, still_there))})"
@@ -329,6 +340,11 @@ class Store(Writer):
                 f" WHERE left_at IS NULL AND {gone.removeprefix('engine_')}",
                 (at,),
             )
+            if begins is not None:
+                if ended is not None:
+                    last = timestamp(min(ended, now))
+                    self._recorder.note(last, "scheduler ended", "last sign of life")
+                self._recorder.note(at, "scheduler started", begins)
             failpoint("store.recover.commit.before")
         failpoint("store.recover.commit.after")
         return n_tasks

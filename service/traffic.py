@@ -19,6 +19,7 @@ from service.facts import ClusterFailed, Fact, Gone, NeverCame, Refused, Returne
 from service.handover import known_engines, open_batches
 from service.jobs import Jobs
 from service.localcluster import LocalCluster
+from service.lock import Hold
 from service.logs import about
 from service.observer import Observer
 from service.stimuli import (
@@ -94,17 +95,22 @@ class Traffic:
 
     # --- beginning and end -----------------------------------------------------------------
 
-    def rejoin(self, budget: float) -> Iterator[Stimulus]:
+    def rejoin(self, budget: float, held: Hold) -> Iterator[Stimulus]:
         """Find the engines that outlived the last scheduler; what the others had is done again.
 
         Parameters
         ----------
         budget : float
             Seconds: see `service.handover.open_batches`.
+        held : Hold
+            The spool: it tells who this scheduler is, and when the last one was alive.
         """
         engine_ids = self._engines.reattach(self._store.read(known_engines))
         failpoint("daemon.reattached")
-        n_tasks = self._store.recover(datetime.now(UTC), engine_ids)
+        begins = f"a scheduler started: process {held.holder.pid} on {held.holder.host}"
+        n_tasks = self._store.recover(
+            datetime.now(UTC), engine_ids, begins=begins, ended=held.last_sign
+        )
         if n_tasks:
             log.info(
                 "the last scheduler did not stop by itself: %d tasks put back",

@@ -31,6 +31,8 @@ from service.waits import Cause, Wait
 
 #: Candidates that are ranked.
 MAX_CANDIDATES = 5
+#: Seconds without a scheduler that are told.
+UNSERVED_TOLD = 1.0
 #: Columns of the line of best scores so far.
 SPARK = 40
 #: Kinds of failure shown with their traceback.
@@ -73,6 +75,9 @@ def _title(job: Job, events: Sequence[lives.Event], now: datetime) -> Group:
     took = duration(seconds_between(begun, job.finished_at, now))
     if took:
         text.append(f" {'after' if job.finished_at else 'for'} {took}")
+        unserved = lives.seconds_unserved(events, begun, job.finished_at)
+        if unserved >= UNSERVED_TOLD:
+            text.append(f", {duration(unserved)} of it without a scheduler")
     if not job.reason:
         return Group(text)
     style = "red" if job.state == JobState.FAILED else ""

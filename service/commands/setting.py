@@ -31,8 +31,8 @@ def set_(
     """Change jobs while they wait or run, or limit what all jobs of a tag use together.
 
     Of a job: priority, max_engines, tags. Of a tag: max_jobs (at work at once), max_engines. A
-    limit of "none" lifts it. What is set holds until it is set otherwise, over restarts too. Without
-    anything to set, the limits of tags are listed.
+    limit of "none" lifts it. What is set holds until it is set otherwise, over restarts too.
+    Without anything to set, the limits of tags are listed.
 
     For example:
       foldq set

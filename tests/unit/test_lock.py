@@ -10,6 +10,20 @@ import pytest
 from service.lock import LOCK_FILE, Holder, SpoolHeld, hold, holder
 
 
+def test_the_next_scheduler_knows_when_the_last_one_was_alive(tmp_path):
+    with hold(tmp_path) as first:
+        assert first.last_sign is None
+        os.utime(tmp_path / LOCK_FILE, (1000, 1000))
+        first.give_sign()
+        alive = (tmp_path / LOCK_FILE).stat().st_mtime
+        assert alive > 1000
+    os.utime(tmp_path / LOCK_FILE, (1000, 1000))
+    with hold(tmp_path) as second:
+        assert second.last_sign.timestamp() == 1000
+    with hold(tmp_path) as third:
+        assert third.last_sign.timestamp() == 1000, "the second one never got so far"
+
+
 def test_a_free_spool_has_no_holder(tmp_path):
     assert holder(tmp_path) is None
     with hold(tmp_path):

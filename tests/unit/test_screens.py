@@ -76,6 +76,30 @@ def test_a_paused_job_is_paused_since_its_pause(tmp_path):
     assert "paused for 40 s" in screen.splitlines()[0]
 
 
+def test_a_life_tells_of_the_scheduler_that_was_gone_and_of_the_paused_queue(tmp_path):
+    records = Fabricated(tmp_path)
+    records.event("scheduler started", "a scheduler started: process 1 on a", at=at(0))
+    job_id = records.job(started_at=at(5), finished_at=at(61), state="completed")
+    records.event("job admitted", "admitted from a.yaml", at=at(2), job_id=job_id)
+    records.event("queue paused", "on request", at=at(10))
+    records.event("queue resumed", "on request", at=at(20))
+    records.event("job moved", "running", at=at(30), job_id=job_id)
+    records.event("scheduler ended", "last sign of life", at=at(25))  # told by the next one
+    records.event("scheduler started", "a scheduler started: process 2 on a", at=at(37))
+    records.event("job moved", "completed", at=at(61), job_id=job_id)
+    records.event("queue paused", "on request", at=at(70))
+    job = find_job(records.db.conn, job_id)
+    told = shown(show_screen(records.db.conn, job, NOW, all_attempts=False)).splitlines()
+    assert told[0].endswith("completed after 56 s, 12 s of it without a scheduler")
+    life = [line.partition("│ ")[2].strip() for line in told[told.index("Life") :] if "│" in line]
+    assert life == [
+        "queue paused: on request",
+        "queue resumed: on request",
+        "scheduler ended: last sign of life",
+        "a scheduler started: process 2 on a",
+    ]
+
+
 @pytest.mark.parametrize(
     ("reason", "lines"),
     [
