@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.lifecycle import JobState
-from schemas.settings import Settings, TagSettings
+from schemas.sections import TagSettings
+from schemas.settings import Settings
 from service.history import Query, find_jobs
 from service.lives import Load, live_engines, loads_by_engine
 from service.lock import holder

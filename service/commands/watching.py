@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.lifecycle import FINAL_JOB_STATES, JobState
-from schemas.settings import TagSettings
+from schemas.sections import TagSettings
 from service import lives
 from service.commands.screen_status import is_prepared_only, now_screen
 from service.commands.terminal import best_text, clock, duration, quoted, rate, tell

@@ -66,6 +66,8 @@ def test_an_operator_learns_how_a_search_went(new_scheduler, tmp_path):
     assert calls.read_text() == f"{job['id']} completed\n" * 3
     kinds = [row["kind"] for row in scheduler.query("SELECT kind FROM event ORDER BY id")]
     assert [kind for kind in kinds if kind.startswith("hook")] == ["hook failed", "hook called"]
+    of_scheduler = [kind for kind in kinds if kind.startswith("scheduler")]
+    assert of_scheduler == ["scheduler started", "scheduler ended", "scheduler started"]
     assert scheduler.stop() == 0
 
     lines = [json.loads(line) for line in (scheduler.spool / "logs" / "foldq.jsonl").open()]
