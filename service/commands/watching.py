@@ -93,6 +93,8 @@ class Follower:
             return self._follow(lambda lines: live.update(self._screen(lines), refresh=True))
 
     def _screen(self, lines: list[Progress]) -> "RenderableType":
+        if not lines:
+            return ""
         over = all(line.job.state.is_final for line in lines)
         engines = [] if over else self._engines
         return now_screen(lines, engines, self._loads, datetime.now(UTC), bars=True)

@@ -552,6 +552,12 @@ class TestWatching:
         monkeypatch.setattr(watching, "PATIENCE", 0.3)
         monkeypatch.setattr(watching, "POLL", (0.02, 0.02))
 
+    def test_no_line_in_a_pipe_ends_in_blanks(self, spool, tmp_path):
+        (tmp_path / "bad.yaml").write_text(BAD)
+        result = foldq("submit", tmp_path / "bad.yaml", COLUMNS="60")
+        assert result.exit_code == 3
+        assert [line for line in result.stderr.splitlines() if line != line.rstrip()] == []
+
     def test_what_ended_before_it_was_watched_is_shown(self, records):
         result = foldq("watch")
         assert "Nothing is running or waiting" in result.stderr
