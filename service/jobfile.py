@@ -147,8 +147,9 @@ def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[P
     """
     form, lines = _read_form(data, name, settings.limits.file_bytes)
     told = {problem.where for problem in form.problems}
+    found = form.as_written(check(form.job, settings, form.unsound))
     # What has the wrong form has no meaning yet.
-    found = [p for p in check(form.job, settings, form.unsound) if p.where not in told]
+    found = [problem for problem in found if problem.where not in told]
     problems = _in_file_order([*form.problems, *found], lines)
     if any(problem.is_error for problem in problems):
         raise InvalidJob(problems[:MAX_PROBLEMS])
