@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from schemas.explain import complaint
 from schemas.parts import Params, Part, refusal
-from schemas.problems import Problem, nearest, shown
+from schemas.problems import SHOWN, Problem, nearest, shown
 
 #: Table files have columns by name; array files have arrays by name.
 TABLE_SUFFIXES = (".csv", ".parquet")
@@ -239,6 +239,8 @@ def _data_kind(value: object) -> str:
 
 def _spelled_out(word: str) -> str | None:
     """Return the mapping that was probably meant by a word in the place of data."""
+    if len(word) > SHOWN:
+        return None
     if word.lower().endswith(TABLE_SUFFIXES):
         return f"{{file: {word}, target: COLUMN}}"
     if word.lower().endswith(ARRAY_SUFFIXES):

@@ -123,7 +123,7 @@ def _explain_one(
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 def _where(place: tuple[int | str, ...], tags: Sequence[tuple[str, ...]]) -> str:

@@ -11,7 +11,7 @@ from schemas.explain import explain, unknown_key
 from schemas.job import BRANCHES, MODELS, JobSpec, Retry
 from schemas.judging import refit_problem
 from schemas.meant import ELSEWHERE, meant_key
-from schemas.problems import Problem, join
+from schemas.problems import SHOWN, Problem, join
 from schemas.search import SearchSpec
 
 
@@ -106,7 +106,7 @@ class _Keys:
                 continue
             meant = meant_key(part, key, valid)
             where = join(part, str(key)[:100])
-            hint = None if meant else _where_it_belongs(part, key, model)
+            hint = None if meant else _where_it_belongs(part, str(key)[:SHOWN], model)
             self.problems.append(unknown_key(where, key, valid, meant, hint))
             if meant is not None and meant not in known:
                 known[meant] = value

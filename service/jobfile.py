@@ -156,6 +156,20 @@ def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[P
     return form.job, problems
 
 
+def placed(problems: Iterable[Problem], data: bytes, name: str) -> list[Problem]:
+    """Return problems of a valid job file that were found later, in its order and with its lines.
+
+    Parameters
+    ----------
+    data, name
+        As in `parse`.
+    """
+    problems = list(problems)
+    if not problems:
+        return []  # and the file is not read again
+    return _in_file_order(problems, read_document(data, PurePath(name).suffix.lower())[1])
+
+
 def _read_form(data: bytes, name: str, max_bytes: int) -> tuple[Form, dict[str, int]]:
     _check_size(data, max_bytes)
     document, lines = read_document(data, PurePath(name).suffix.lower())
@@ -357,7 +371,13 @@ def _in_file_order(problems: Iterable[Problem], lines: dict[str, int]) -> list[P
     return sorted(placed, key=lambda problem: problem.line or 0)
 
 
+#: What is wrong with a field that need not be written stands where its cause does.
+_CAUSES = {"refit": "scoring"}
+
+
 def _line(where: str, lines: dict[str, int]) -> int | None:
+    if where not in lines:
+        where = _CAUSES.get(where, where)
     while where:
         if where in lines:
             return lines[where]

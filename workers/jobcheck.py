@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from schemas.data import FileData, LoaderData
 from schemas.job import JobSpec
-from schemas.problems import Problem, join, nearest, shown
+from schemas.problems import SHOWN, Problem, join, nearest, shown
 from schemas.sections import Limits
 from schemas.values import LISTINGS, grammar_key, size
 from workers import forbidden, names
@@ -186,9 +186,26 @@ def _scoring_problems(spec: JobSpec) -> Iterator[Problem]:
                 where,
                 f"There is no scorer {shown(name)}.",
                 given=name,
-                expected="one of scikit-learn's scorer names",
-                nearest=nearest(name, valid) or nearest(f"neg_{name}", valid),
+                expected="one of scikit-learn's scorer names, such as accuracy, f1_macro, roc_auc, "
+                "r2 or neg_root_mean_squared_error",
+                nearest=_meant_scorer(name, valid),
             )
+
+
+#: What scorers are called in conversation, and in `sklearn.metrics`.
+_SCORERS = {
+    "acc": "accuracy", "auc": "roc_auc", "f1_score": "f1", "roc_auc_score": "roc_auc",
+    "accuracy_score": "accuracy", "r2_score": "r2", "logloss": "neg_log_loss",
+    "mse": "neg_mean_squared_error", "rmse": "neg_root_mean_squared_error",
+    "mae": "neg_mean_absolute_error", "mape": "neg_mean_absolute_percentage_error",
+}  # fmt: skip
+
+
+def _meant_scorer(name: str, valid: Collection[str]) -> str | None:
+    if "," in name and len(name) <= SHOWN:  # a list without its brackets
+        return f"[{', '.join(part.strip() for part in name.split(','))}]"
+    known = _SCORERS.get(name.casefold())
+    return known or nearest(name, valid) or nearest(f"neg_{name}", valid)
 
 
 def _cv_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[Problem]:
@@ -203,7 +220,7 @@ def _cv_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[Pr
             "cv",
             f"There is no splitter {shown(name)}.",
             given=name,
-            expected="a number of folds, or one of " + ", ".join(names.SPLITTERS),
+            expected="a number of folds such as 5, or one of " + ", ".join(names.SPLITTERS),
             nearest=nearest(name, names.SPLITTERS),
         )
         return

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from schemas.problems import Problem, join, nearest, shown
+from schemas.problems import SHOWN, Problem, join, nearest, shown
 from schemas.sections import Limits
 from schemas.values import grammar_key
 from workers import forbidden, names
@@ -187,12 +187,23 @@ class ObjectChecker:
             given=shown(value),
             expected=found.expected,
             nearest=found.nearest or self._nearest_estimator(param, value),
+            hint="Without quotes it is a number." if _is_quoted_number(value) else None,
         )
 
     def _nearest_estimator(self, param: str, value: JsonValue) -> str | None:
         if isinstance(value, str) and param in ("estimator", "regressor", "transformer"):
             return nearest(value, self.catalog.estimator_names)
         return None
+
+
+def _is_quoted_number(value: JsonValue) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _without(value: JsonValue, where: str, wrong: set[str]) -> JsonValue:
@@ -254,7 +265,7 @@ def _named_list_problems(
     if not isinstance(value, list) or not value:
         pairs = value.items() if isinstance(value, dict) and n == 2 else ()
         spelled = ", ".join(f"[{name}, {_as_word(step)}]" for name, step in pairs)
-        hint = f"Write [{spelled}]." if spelled else None
+        hint = f"Write [{spelled}]." if 0 < len(spelled) <= 2 * SHOWN else None
         yield Problem(where, f"{param} is a list of {form}.", given=shown(value), hint=hint)
         return
     seen: set[str] = set()
@@ -280,7 +291,7 @@ def _as_word(value: JsonValue) -> str:
     """Return an object as a job file would spell it shortly, for a hint."""
     if isinstance(value, dict) and set(value) == {"$type"}:
         value = value["$type"]
-    return value if isinstance(value, str) else shown(value)
+    return value[:SHOWN] if isinstance(value, str) else shown(value)
 
 
 def not_an_estimator(value: JsonValue, where: str, valid: Collection[str]) -> Iterator[Problem]:

@@ -267,6 +267,7 @@ def _graded(broken: list[Problem], *, all_broken: bool, where: str) -> Iterator[
             given=first.given,
             expected=first.expected,
             nearest=first.nearest,
+            hint=first.hint,
         )
         return
     for problem in islice(broken, 10):
