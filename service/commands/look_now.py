@@ -132,8 +132,10 @@ def status(
 def watch(
     ctx: typer.Context,
     job_id: Annotated[
-        int | None,
-        typer.Argument(metavar="[ID]", help="Only this job.", autocompletion=completing.jobs),
+        str | None,
+        typer.Argument(
+            metavar="ID", help="Only this job, by number or name.", autocompletion=completing.jobs
+        ),
     ] = None,
     spool: Spool = None,
 ) -> None:
@@ -149,16 +151,17 @@ def watch(
     from service.commands.watching import Follower
     from service.layout import has_waiting, refusals
     from service.lock import holder, trouble_of
-    from service.records import find_job
+    from service.records import find_named
 
     settings = settings_of(ctx, spool)
+    only: list[int] | None = None
     if job_id is not None:
         with records_of(settings) as records:
-            find_job(records, job_id)
+            only = [find_named(records, job_id).id]
     refused_since = datetime.now(UTC).timestamp() - REFUSALS_WATCHED
     follower = Follower(
         database=settings.database_path,
-        job_ids=None if job_id is None else [job_id],
+        job_ids=only,
         console=screen(),
         is_served=lambda: holder(settings.spool) is not None,
         has_waiting=lambda: has_waiting(settings.spool),
