@@ -107,7 +107,8 @@ def _explain_one(
         return [Problem(where, _sentence(text), given=given)]
     expected, close = template.format(**context), None
     if detail["type"] in ("dict_type", "model_type", "model_attributes_type"):
-        field = models[parent].model_fields.get(str(place[-1])) if parent in models else None
+        fields = models[parent].model_fields if place and parent in models else {}
+        field = fields.get(str(place[-1])) if place else None
         if field is not None and field.examples:
             expected += f" such as {shown(field.examples[0])}"
     if detail["type"] in ("bool_type", "bool_parsing"):

@@ -73,7 +73,7 @@ class Argument(TyperArgument):
         name = str(self.metavar)
         return [name if self.required else f"[{name}]"]
 
-    def display_type_rich(self, ctx: Any) -> None:  # noqa: ARG002
+    def display_type_rich(self, ctx: Any) -> None:
         """Write nothing beside the name."""
 
 

@@ -59,7 +59,7 @@ def status(
         status_screen,
         steering_lines,
     )
-    from service.history import Progress, Query, find_jobs, progress
+    from service.history import Progress, Query, find_jobs, progress, still_refused
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.layout import refusals
@@ -81,6 +81,7 @@ def status(
     paused: str | None = None
     reached: list[Reached] = []
     with suppress(NoRecords), records_of(settings) as records:
+        refused_lately = still_refused(records, refused_lately)
         jobs = find_jobs(records, Query(states=unfinished), now)
         limit = None if everything else RECENT_JOBS
         ended = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=limit)

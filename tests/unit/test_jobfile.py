@@ -164,7 +164,7 @@ class TestAllAtOnce:
              ["priority", "estimator.memory"]),
             # The space is looked at even when the rest of the search is broken.
             ({"search": {"n_itr": 3, "space": {"gama": [1]}}},
-             ["search.n_itr", "search.space.gama"]),
+             ["search.n_itr", "search.n_itr", "search.space.gama"]),
             ({"search": {"space": {"C": {"$uniform": [0, 1]}, "gama": [1]}}},
              ["search.space.C", "search.space.gama"]),
             ({"search": {"strategy": "halving_grid", "space": {"C": [1]}},
