@@ -210,15 +210,14 @@ def _without(value: JsonValue, where: str, wrong: set[str]) -> JsonValue:
     """Return a value without the parameters and objects at the wrong places, and forget those."""
     if isinstance(value, list):
         return [_without(item, f"{where}[{i}]", wrong) for i, item in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    if "$tuple" in value:
+    if isinstance(value, dict) and "$tuple" in value:
         return {"$tuple": _without(value["$tuple"], where, wrong)}
-    if "$type" not in value:
-        return value
-    if where in wrong:
+    is_object = isinstance(value, dict) and "$type" in value
+    if where in wrong and (is_object or isinstance(value, str)):
         wrong.discard(where)
         return PLACEHOLDERS[0]
+    if not isinstance(value, dict) or not is_object:
+        return value
     kept = {}
     for key, item in value.items():
         place = join(where, key)
