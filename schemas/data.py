@@ -6,11 +6,21 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from schemas.explain import complaint
 from schemas.parts import Params, Part, refusal
-from schemas.problems import Problem, nearest, shown
+from schemas.problems import SHOWN, Problem, nearest, shown
 
 #: Table files have columns by name; array files have arrays by name.
 TABLE_SUFFIXES = (".csv", ".parquet")
 ARRAY_SUFFIXES = (".npz",)
+
+#: Data sets that come with scikit-learn, and its generators that give X, or X and y, by the names
+#: that job files use. None goes to the network or takes a path.
+LOADERS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+GENERATORS = (
+    "blobs", "circles", "classification", "friedman1", "friedman2", "friedman3",
+    "gaussian_quantiles", "hastie_10_2", "low_rank_matrix", "moons", "multilabel_classification",
+    "regression", "s_curve", "sparse_spd_matrix", "sparse_uncorrelated", "spd_matrix",
+    "swiss_roll",
+)  # fmt: skip
 
 
 class LoaderData(Part):
@@ -111,6 +121,12 @@ class FileData(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if problems := self.misfits():
+            raise complaint(*problems)
+        return self
+
+    def misfits(self) -> list[Problem]:
+        """Return what is wrong with the paths, and between fields that are fine by themselves."""
         problems = [
             problem
             for field in ("file", "y_file")
@@ -143,10 +159,7 @@ class FileData(Part):
             for field in foreign
             if getattr(self, field) is not None
         ]
-        problems += _role_problems(self)
-        if problems:
-            raise complaint(*problems)
-        return self
+        return problems + _role_problems(self)
 
     @property
     def suffix(self) -> str:
@@ -194,28 +207,49 @@ def _role_problems(data: FileData) -> list[Problem]:
     return problems
 
 
+#: What data come from, each the key that tells.
+DATA_KINDS: dict[str, type[LoaderData | MakeData | FileData]] = {
+    "loader": LoaderData,
+    "make": MakeData,
+    "file": FileData,
+}
+
+
 def _data_kind(value: object) -> str:
-    kinds = ("loader", "make", "file")
     if isinstance(value, LoaderData | MakeData | FileData):
-        return {LoaderData: "loader", MakeData: "make", FileData: "file"}[type(value)]
+        return next(kind for kind, model in DATA_KINDS.items() if isinstance(value, model))
     if not isinstance(value, dict):
         raise refusal(
             "Data are a mapping.",
             given=shown(value),
             expected="{loader: digits}, {make: classification} or {file: train.csv, target: y}",
+            nearest=_spelled_out(value) if isinstance(value, str) else None,
         )
-    found = [kind for kind in kinds if kind in value]
+    found = [kind for kind in DATA_KINDS if kind in value]
     if len(found) == 1:
         return found[0]
     if found:
         raise refusal("Data come from one place only.", given=" and ".join(found))
-    close = next((match for key in value if (match := nearest(key, kinds)) is not None), None)
     raise refusal(
         "Data need one of loader, make and file.",
         given=shown(list(value)),
-        nearest=close,
         hint="For example: data: {loader: digits}.",
     )
+
+
+def _spelled_out(word: str) -> str | None:
+    """Return the mapping that was probably meant by a word in the place of data."""
+    if len(word) > SHOWN:
+        return None
+    if word.lower().endswith(TABLE_SUFFIXES):
+        return f"{{file: {word}, target: COLUMN}}"
+    if word.lower().endswith(ARRAY_SUFFIXES):
+        return f"{{file: {word}}}"
+    name = word.rpartition(".")[2]
+    for kind, prefix, names in (("loader", "load_", LOADERS), ("make", "make_", GENERATORS)):
+        if (close := nearest(name.removeprefix(prefix), names)) is not None:
+            return f"{{{kind}: {close}}}"
+    return None
 
 
 def _checked_data(value: object) -> object:

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
+#: Units as people write them out.
+_WORD = re.compile(r"(sec|min|hr|hour|day|week)(?:ond|ute)?s?\b")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PATTERN = r"^\s*([0-9]+(\.[0-9]+)?\s*|([0-9]+(\.[0-9]+)?\s*(ms|[smhdw])\s*)+)$"
 
@@ -43,12 +45,14 @@ def seconds(value: object) -> float:
         if _NUMBER.fullmatch(text):
             text += "s"
         if len(text) > 40 or not _PART.match(text) or _PART.sub("", text):
-            raise ValueError(f"not a span of time; expected {EXPECTED}")
+            short = _WORD.sub(lambda word: word[1][:1], text).replace(" ", "")
+            meant = f"; did you mean {short}?" if short != text and not _PART.sub("", short) else ""
+            raise ValueError(f"this is not {EXPECTED}{meant}")
         total = math.fsum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     elif isinstance(value, int | float) and not isinstance(value, bool):
         total = float(value) if abs(value) <= LONGEST else math.inf
     else:
-        raise ValueError(f"not a span of time; expected {EXPECTED}")
+        raise ValueError(f"this is not {EXPECTED}")
     if not 0 <= total <= LONGEST:
         raise ValueError("a span of time lies between 0 and ten years")
     return total

@@ -46,6 +46,19 @@ def complaint(*problems: Problem) -> PydanticCustomError:
     return PydanticCustomError(OWN, "{text}", {"text": str(problems[0]), "problems": problems})
 
 
+def unknown_key(
+    where: str, key: object, valid: Sequence[str], near: str | None, hint: str | None = None
+) -> Problem:
+    """Return the problem of a key that a mapping does not have; `near` was probably meant."""
+    return Problem(
+        where,
+        f"There is no key {shown(key)} here.",
+        expected="one of " + ", ".join(valid) if valid else None,
+        nearest=near,
+        hint=hint,
+    )
+
+
 def explain(
     error: ValidationError,
     models: Mapping[tuple[str, ...], type[BaseModel]],
@@ -81,14 +94,7 @@ def _explain_one(
     parent = tuple(str(part) for part in place[:-1])
     if detail["type"] == "extra_forbidden":
         valid = list(models[parent].model_fields) if parent in models else []
-        return [
-            Problem(
-                where,
-                f"There is no key {shown(place[-1])} here.",
-                expected="one of " + ", ".join(valid) if valid else None,
-                nearest=nearest(place[-1], valid),
-            )
-        ]
+        return [unknown_key(where, place[-1], valid, nearest(place[-1], valid))]
     if detail["type"] == "missing":
         name = str(place[-1])
         described = models[parent].model_fields[name].description if parent in models else None
@@ -100,6 +106,15 @@ def _explain_one(
         text = str(context["error"]) if "error" in context else detail["msg"]
         return [Problem(where, _sentence(text), given=given)]
     expected, close = template.format(**context), None
+    if detail["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        fields = models[parent].model_fields if place and parent in models else {}
+        field = fields.get(str(place[-1])) if place else None
+        if field is not None and field.examples:
+            expected += f" such as {shown(field.examples[0])}"
+    if detail["type"] in ("bool_type", "bool_parsing"):
+        close = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(
+            str(detail["input"]).casefold()
+        )
     if detail["type"] in ("literal_error", "enum"):
         expected = expected.replace(" or ", ", ").replace("'", "")
         close = nearest(detail["input"], expected.removeprefix("one of ").split(", "))
@@ -109,7 +124,7 @@ def _explain_one(
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
 
 
 def _where(place: tuple[int | str, ...], tags: Sequence[tuple[str, ...]]) -> str:

@@ -1,11 +1,12 @@
 """The form of values in a job file: which `$` keys there are, and what each is given."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import cast
 
 from pydantic import JsonValue
 
-from schemas.problems import Problem, join, nearest, shown
+from schemas.problems import SHOWN, Problem, join, nearest, shown
 from schemas.values import (
     DISTRIBUTIONS,
     FLOATS,
@@ -36,6 +37,9 @@ USAGE = {
     "$null": "{$null: true}: null, for TOML, which has none",
     "$type": "{$type: SVC, C: 10}: an object, with its parameters beside its name",
 }
+
+#: A call in Python, as of `np.logspace(0, 3, 4)`.
+_CALL = re.compile(r"(?:[a-z]+\.)*([a-z]+)\(([-+.,\s\w]*)\)")
 
 
 def check_space_value(value: JsonValue, where: str = "") -> list[Problem]:
@@ -68,15 +72,28 @@ def check_space_value(value: JsonValue, where: str = "") -> list[Problem]:
         return check_value(value, where, allow_distribution=True)
     if key is not None and key not in USAGE:
         return check_value(value, where)
-    return [
-        Problem(
-            where,
-            "A parameter of the search space needs a list of values.",
-            given=shown(value),
-            expected="a list, $logspace, $linspace, $geomspace, $range, or a distribution",
-            hint=f"To try this one value, write [{shown(value)}].",
-        )
-    ]
+    return [_no_list(value, where)]
+
+
+def _no_list(value: JsonValue, where: str) -> Problem:
+    """Return the problem of a parameter with one value, or with what was meant for several."""
+    near, hint = None, f"To try this one value, write [{shown(value)}]."
+    if isinstance(value, dict) and len(value) == 1:
+        near = nearest(f"${next(iter(value))}", USAGE, cutoff=0.8)
+    elif isinstance(value, str) and len(value) <= SHOWN:
+        called = _CALL.fullmatch(value)
+        if called and f"${called[1]}" in USAGE:
+            near = f"{{${called[1]}: [{called[2]}]}}"
+        elif "," in value:
+            near = f"[{value.strip('()[]')}]"
+    return Problem(
+        where,
+        "A parameter of the search space needs a list of values.",
+        given=shown(value),
+        expected="a list, $logspace, $linspace, $geomspace, $range, or a distribution",
+        nearest=near,
+        hint=hint if near is None else None,
+    )
 
 
 def check_value(

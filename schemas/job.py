@@ -53,11 +53,18 @@ def _as_cv(value: object) -> object:
         if value < 2:
             raise refusal("Cross-validation needs at least 2 folds.", given=shown(value))
         return value
+    if isinstance(value, str) and value.strip().isdecimal():
+        raise refusal(
+            f"{shown(value)} is text, not a number.",
+            expected="a number of folds, without quotes",
+            nearest=value.strip(),
+        )
     if isinstance(value, str | dict):
-        return as_object(value)
+        return as_object(value, "{$type: KFold, n_splits: 5}: a splitter, with its parameters")
     raise refusal(
         f"{shown(value)} does not fit here.",
         expected="a number of folds, the name of a splitter, or a mapping with $type",
+        nearest=str(int(value)) if isinstance(value, float) and value.is_integer() else None,
     )
 
 

@@ -101,7 +101,9 @@ def refit_problem(scoring: Scoring, refit: Refit, *, halving: bool) -> Problem |
                 "refit",
                 f"The only metric is {scoring or 'the score of the estimator'}.",
                 given=shown(chosen_by),
-                hint="Write refit: true.",
+                expected="true, false or one_se",
+                nearest=str(scoring) if scoring and nearest(chosen_by, [str(scoring)]) else None,
+                hint="With one metric, write refit: true.",
             )
         return None
     if refit is True:

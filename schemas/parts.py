@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, WithJson
 
 from schemas import grammar, values
 from schemas.explain import complaint
-from schemas.problems import Problem, shown
+from schemas.problems import SHOWN, Problem, shown
 
 
 class Part(BaseModel):
@@ -39,18 +39,44 @@ def _as_params(value: object) -> JsonValue:
     return as_value(value)
 
 
-def as_object(value: object) -> JsonValue:
-    """Return an object's spelling, a name or a mapping with `$type`, in canonical JSON."""
+def as_object(value: object, usage: str = grammar.USAGE["$type"]) -> JsonValue:
+    """Return an object's spelling, a name or a mapping with `$type`, in canonical JSON.
+
+    Parameters
+    ----------
+    usage : str
+        How such an object is written, for messages.
+    """
     if isinstance(value, str) and value:
         return value
     if not isinstance(value, dict) or "$type" not in value:
+        near, hint = None, None
+        if isinstance(value, dict):
+            near, hint = _meant_object(value)
+        elif isinstance(value, list):
+            hint = "Steps one after the other are {$type: Pipeline, steps: [[name, estimator], …]}."
         raise refusal(
             "An object is its name, or a mapping with $type and its parameters beside it.",
             given=shown(value),
-            expected=grammar.USAGE["$type"],
-            nearest="$type" if isinstance(value, dict) and "type" in value else None,
+            expected=usage,
+            nearest=near,
+            hint=hint,
         )
     return as_value(value)
+
+
+def _meant_object(value: dict[Any, Any]) -> tuple[str | None, str | None]:
+    """Return what was probably meant by a mapping without $type, and what to do."""
+    for word in ("type", "Type", "$Type", "class", "name", "estimator"):
+        if word in value:
+            return "$type", f"Write $type in the place of {word}."
+    if len(value) == 1:
+        [(name, params)] = value.items()
+        if isinstance(name, str) and name[:1].isupper() and isinstance(params, dict | None):
+            beside = "".join(f", {param}: {shown(item)}" for param, item in (params or {}).items())
+            spelled = f"{{$type: {name}{beside}}}"
+            return (spelled if len(spelled) <= SHOWN else "$type"), None
+    return None, None
 
 
 #: Definitions of the grammar, which `schemas.editor` adds to the JSON Schema.

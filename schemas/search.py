@@ -170,7 +170,13 @@ class SearchSpec(Part):
         }
 
     @model_validator(mode="after")
-    def _fits_strategy(self) -> Self:
+    def _fits_together(self) -> Self:
+        if problems := self.misfits():
+            raise complaint(*problems)
+        return self
+
+    def misfits(self) -> list[Problem]:
+        """Return what is wrong between fields that are fine each by itself."""
         options = _OPTIONS[self.strategy]
         every = {name for names in _OPTIONS.values() for name in names}
         problems = [
@@ -205,9 +211,7 @@ class SearchSpec(Part):
                     hint="Give one of them a number.",
                 )
             )
-        if problems:
-            raise complaint(*problems)
-        return self
+        return problems
 
     @property
     def spaces(self) -> list[Space]:

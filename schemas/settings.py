@@ -153,6 +153,12 @@ class Settings(BaseModel):
         """
         given = {name: value for name, value in flags.items() if value is not None}
         place = spool_of(spool)
+        if place.exists() and not place.is_dir():
+            source = "--spool" if spool else f"{PREFIX}SPOOL"
+            hint = "A spool is a directory, which foldq makes where there is none."
+            raise InvalidSettings(
+                [Problem(source, f"{place} is a file, not a directory.", hint=hint)]
+            )
         text = read_text(place / FILE_NAME)
         written = _parsed(text, place / FILE_NAME)
         try:

@@ -79,7 +79,11 @@ def canonical(value: object, where: str = "", depth: int = 0) -> JsonValue:
                 return cast(dict[str, JsonValue], dict(pairs))
             if any(isinstance(key, str) and key.startswith("$") for key, _ in pairs):
                 odd = next(key for key, _ in pairs if not isinstance(key, str))
-                raise refuse("Beside a $ key, keys are words.", given=shown(odd))
+                raise refuse(
+                    "Beside a $ key, keys are words.",
+                    given=shown(odd),
+                    hint="A list stands in brackets, as in {$logspace: [0, 3, 4]}.",
+                )
             return {"$dict": [[key, item] for key, item in pairs]}
         case _:
             raise refuse(

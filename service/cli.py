@@ -10,7 +10,7 @@ from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from schemas import __version__
 from service.commands import (
@@ -63,6 +63,28 @@ SECTIONS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Other": (other.schema,),
 }
+
+
+class Argument(TyperArgument):
+    """An argument that help shows as its metavar says, without the types of Python."""
+
+    def get_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Write `ID…`, or `[ID…]` for what may be left out."""
+        name = str(self.metavar)
+        return [name if self.required else f"[{name}]"]
+
+    def display_type_rich(self, ctx: Any) -> None:
+        """Write nothing beside the name."""
+
+
+class Command(TyperCommand):
+    """A command whose arguments are of the kind above."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if isinstance(param, TyperArgument):
+                param.__class__ = Argument
 
 
 class Commands(TyperGroup):
@@ -133,7 +155,7 @@ def everywhere(
 app.callback(help=_help_of(everywhere))(everywhere)
 for _functions in SECTIONS.values():
     for _function in _functions:
-        app.command(name_of(_function), help=_help_of(_function))(_function)
+        app.command(name_of(_function), cls=Command, help=_help_of(_function))(_function)
 
 
 #: New objects after which Python looks for garbage, and how often it looks at the older ones.

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.lifecycle import JobState
 from schemas.problems import nearest
+from service.layout import Refusal
 from service.pace import Pace, pace
 from service.ranking import Best, best_so_far
-from service.records import JOB_COLUMNS, Job, seconds_between, select
+from service.records import JOB_COLUMNS, Job, seconds_between, select, timestamp
 
 if TYPE_CHECKING:
     from service.waits import Wait
@@ -106,6 +107,22 @@ def find_jobs(records: sqlite3.Connection, query: Query, now: datetime) -> list[
     bounds = {"limit": _limit(query.limit), "offset": query.offset}
     values = {**where.values, **bounds, "now": now.isoformat()}
     return [Job.from_row(row) for row in select(records, sql, values)]
+
+
+def still_refused(records: sqlite3.Connection, refused: Iterable[Refusal]) -> list[Refusal]:
+    """Give those refusals after which no file of the same name was admitted.
+
+    Whoever put a file right and dropped it again need not be told of the old one.
+    """
+    asked = "SELECT 1 FROM job WHERE file_name = ? AND submitted_at > ? LIMIT 1"
+    return [
+        refusal
+        for refusal in refused
+        if records.execute(
+            asked, (refusal.name, timestamp(datetime.fromtimestamp(refusal.at, UTC)))
+        ).fetchone()
+        is None
+    ]
 
 
 def count_jobs(records: sqlite3.Connection, query: Query) -> int:

@@ -147,12 +147,27 @@ def examine(data: bytes, name: str, settings: Settings) -> tuple[JobSpec, list[P
     """
     form, lines = _read_form(data, name, settings.limits.file_bytes)
     told = {problem.where for problem in form.problems}
+    found = form.as_written(check(form.job, settings, form.unsound))
     # What has the wrong form has no meaning yet.
-    found = [p for p in check(form.job, settings, form.unsound) if p.where not in told]
+    found = [problem for problem in found if problem.where not in told]
     problems = _in_file_order([*form.problems, *found], lines)
     if any(problem.is_error for problem in problems):
         raise InvalidJob(problems[:MAX_PROBLEMS])
     return form.job, problems
+
+
+def placed(problems: Iterable[Problem], data: bytes, name: str) -> list[Problem]:
+    """Return problems of a valid job file that were found later, in its order and with its lines.
+
+    Parameters
+    ----------
+    data, name
+        As in `parse`.
+    """
+    problems = list(problems)
+    if not problems:
+        return []  # and the file is not read again
+    return _in_file_order(problems, read_document(data, PurePath(name).suffix.lower())[1])
 
 
 def _read_form(data: bytes, name: str, max_bytes: int) -> tuple[Form, dict[str, int]]:
@@ -356,7 +371,13 @@ def _in_file_order(problems: Iterable[Problem], lines: dict[str, int]) -> list[P
     return sorted(placed, key=lambda problem: problem.line or 0)
 
 
+#: What is wrong with a field that need not be written stands where its cause does.
+_CAUSES = {"refit": "scoring"}
+
+
 def _line(where: str, lines: dict[str, int]) -> int | None:
+    if where not in lines:
+        where = _CAUSES.get(where, where)
     while where:
         if where in lines:
             return lines[where]

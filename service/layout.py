@@ -85,34 +85,42 @@ class Refusal:
 
     Attributes
     ----------
+    name : str
+        What it was called in `incoming/`.
+    at : float
+        When it was refused, in seconds since the epoch.
     file, report : Path
         The file where it lies now, and what is wrong with it.
     problems : list of dict
         As in the report: `where`, `message`, `given`, `expected`, `nearest`, `hint`.
     """
 
+    name: str
+    at: float
     file: Path
     report: Path
     problems: list[dict[str, str | None]]
 
 
 def refusals(spool: Path, since: float) -> list[Refusal]:
-    """Give the files refused since a moment, the earliest first.
+    """Give the files refused since a moment, the earliest first; of each name the last one.
 
     Parameters
     ----------
     since : float
         Seconds since the epoch.
     """
-    found: list[tuple[float, Refusal]] = []
+    found: dict[str, Refusal] = {}
     for report in (spool / "rejected").glob(f"*{REPORT_SUFFIX}"):
         try:
             at = report.stat().st_mtime
             if at < since:
                 continue
-            problems = json.loads(report.read_bytes())["problems"]
+            told = json.loads(report.read_bytes())
+            name, problems = str(told["file"]), told["problems"]
         except (OSError, ValueError, KeyError):
             continue
-        file = report.with_name(report.name.removesuffix(REPORT_SUFFIX))
-        found.append((at, Refusal(file, report, problems)))
-    return [refusal for _, refusal in sorted(found, key=lambda pair: pair[0])]
+        if name not in found or found[name].at < at:
+            file = report.with_name(report.name.removesuffix(REPORT_SUFFIX))
+            found[name] = Refusal(name, at, file, report, problems)
+    return sorted(found.values(), key=lambda refusal: refusal.at)

@@ -157,7 +157,7 @@ def holder(spool: Path) -> Holder | None:
     """Tell which scheduler holds the spool; None when there is none. Never waits."""
     try:
         descriptor = os.open(spool / LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from schemas.lifecycle import JobState
+from schemas.problems import nearest, shown
 from service.recordfaults import NewerDatabase, OlderDatabase, faults_named
 
 #: The names of `service.migrations.migrations`: importing those would take half a second.
@@ -30,6 +31,11 @@ KNOWN_MIGRATIONS = frozenset(
     }
 )
 
+#: Decimal places of an id, one more than SQLite has.
+_ID_DIGITS = 19
+#: The latest jobs, whose names are compared with one that there is not.
+_NAMES_COMPARED = 1_000
+
 
 class NoRecords(Exception):
     """There is no database yet: no scheduler has run on this spool."""
@@ -40,10 +46,12 @@ class NoRecords(Exception):
 
 
 class NoSuchJob(LookupError):
-    """The records hold no job with that id."""
+    """The records hold no job with that id, or of that name."""
 
-    def __init__(self, job_id: int) -> None:
-        super().__init__(f"There is no job {job_id}.")
+    def __init__(self, job_id: int | str, near: str | None = None) -> None:
+        named = f"of the name {shown(job_id)}" if isinstance(job_id, str) else str(job_id)
+        meant = f" Did you mean {near}?" if near else ""
+        super().__init__(f"There is no job {named}.{meant}")
         self.job_id = job_id
 
 
@@ -253,6 +261,25 @@ def find_job(records: sqlite3.Connection, job_id: int) -> Job:
     row = select(records, f"SELECT {JOB_COLUMNS} FROM job WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NoSuchJob(job_id)
+    return Job.from_row(row)
+
+
+def find_named(records: sqlite3.Connection, word: str) -> Job:
+    """Give the job that somebody means by a word: its id, else the latest job of that name.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    if word.isascii() and word.isdigit() and len(word) < _ID_DIGITS:
+        return find_job(records, int(word))
+    asked = f"SELECT {JOB_COLUMNS} FROM job WHERE name = ? ORDER BY id DESC LIMIT 1"
+    row = select(records, asked, (word,)).fetchone()
+    if row is None:
+        latest = records.execute(
+            "SELECT name FROM job ORDER BY id DESC LIMIT ?", (_NAMES_COMPARED,)
+        )
+        raise NoSuchJob(word, nearest(word, [name for (name,) in latest]))
     return Job.from_row(row)
 
 

@@ -211,7 +211,7 @@ class Intake:
             return 0  # what is wrong is told by the next scan
 
     def ready(self, now: float) -> list[str]:
-        """Scan `incoming/` and return the names of files that are complete.
+        """Scan `incoming/` and return the names of files that are complete, as they were written.
 
         Those are the files that stayed the same for the settling time, and, at the second look,
         those that were put into their place after they were written and that nobody has open for
@@ -228,7 +228,7 @@ class Intake:
             When the directory cannot be read; everything in it stays as it is.
         """
         seen: dict[str, _Sighting] = {}
-        ready: list[str] = []
+        ready: list[tuple[int, str]] = []
         self.next_scan = now + self._settings.poll
         self._directory_seen = self._directory_changed()
         try:
@@ -256,13 +256,13 @@ class Intake:
                     since = self._doubled.setdefault(entry.name, now)
                     if now - since < _LINK_PATIENCE:
                         continue
-                ready.append(entry.name)
+                ready.append((found.st_mtime_ns, entry.name))
         self._seen = seen
         self._rest_until = now + len(seen) * _REST
         self._doubled = {name: at for name, at in self._doubled.items() if name in seen}
         self._not_before = {name: at for name, at in self._not_before.items() if name in seen}
         self._unmoved = {name: job_id for name, job_id in self._unmoved.items() if name in seen}
-        return sorted(ready)
+        return [name for _, name in sorted(ready)]
 
     def _is_complete(self, name: str, sighting: _Sighting, now: float) -> bool:
         if not sighting.is_same:

@@ -31,6 +31,9 @@ MAX_DEPTH = 64
 #: time in the square of their length.
 _MAX_WORD = 10_000
 
+#: A key whose colon has no space behind it, or that has an equals sign in its place.
+_NO_SPACE = re.compile(r"\s*(\w+)(?::|\s*=\s*)([^\s:].*)")
+
 _INT = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -233,6 +236,9 @@ def _hint(text: str, line: int) -> str | None:
     around = text.splitlines()[max(0, line - 1) : line + 1]
     if any("\t" in part[: len(part) - len(part.lstrip())] for part in around):
         return "Indent with spaces, not with tabs."
+    for part in around:
+        if slip := _NO_SPACE.match(part):
+            return f"A key ends with a colon and a space: write {slip[1]}: {slip[2][:40]}"
     return None
 
 

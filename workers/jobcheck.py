@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from schemas.data import FileData, LoaderData
 from schemas.job import JobSpec
-from schemas.problems import Problem, join, nearest, shown
+from schemas.problems import SHOWN, Problem, join, nearest, shown
 from schemas.sections import Limits
 from schemas.values import LISTINGS, grammar_key, size
 from workers import forbidden, names
@@ -50,23 +50,26 @@ def job_problems(
         return not any(field in unsound for field in fields)
 
     problems: list[Problem] = []
-    estimator = None
+    estimator, estimator_is_whole = None, False
     if (too_many := _listing_problem(spec, sound)) is not None:
         return [too_many]  # not even once are they to be listed
-    if sound("data"):
-        problems += _data_problems(catalog, spec, limits)
+    if sound("data.loader", "data.make", "data.file"):
+        problems += _data_problems(catalog, spec, limits, sound)
     if sound("estimator"):
         estimator, found = _estimator(catalog, spec, limits)
+        estimator_is_whole = not found
         problems += found
     if sound("search"):
         problems += _candidate_problems(spec, limits)
     if sound("search", "cv"):
         problems += _fit_problems(spec, limits)
     if estimator is not None and sound("search.space"):
-        problems += space_problems(catalog, spec.search, estimator, limits)
-    if estimator is not None and sound("search"):
+        problems += space_problems(
+            catalog, spec.search, estimator, limits, whole=estimator_is_whole
+        )
+    if estimator is not None and estimator_is_whole and sound("search"):
         problems += resource_problems(spec.search, estimator, limits)
-    if estimator is not None and sound("scoring"):
+    if estimator is not None and estimator_is_whole and sound("scoring"):
         problems += _score_problems(spec, estimator)
     if sound("cv"):
         problems += _cv_problems(catalog, spec, limits)
@@ -74,7 +77,7 @@ def job_problems(
         problems += _group_problems(spec)
     if sound("scoring"):
         problems += _scoring_problems(spec)
-    if sound("retry"):
+    if sound("retry.on"):
         problems += _retry_problems(spec)
     return problems
 
@@ -87,7 +90,9 @@ def _estimator(catalog: Catalog, spec: JobSpec, limits: Limits) -> tuple[Any, li
         valid = catalog.estimator_names
         return None, list(not_an_estimator(spelled, "estimator", valid))
     estimator = checker.built(spelled, "estimator")
-    if estimator is not None and not hasattr(estimator, "fit"):
+    if estimator is None:
+        return checker.built_without_faults(spelled, "estimator"), checker.problems
+    if not hasattr(estimator, "fit"):
         checker.problems.append(Problem("estimator", f"{name} cannot be fitted.", given=name))
     return estimator, checker.problems
 
@@ -118,7 +123,9 @@ def _listing_problem(spec: JobSpec, sound: Callable[..., bool]) -> Problem | Non
         waiting.append(spec.search.space)
     if sound("cv"):
         waiting.append(spec.cv)
-    if sound("data") and not isinstance(spec.data, FileData):
+    if sound("data.loader", "data.make", "data.file", "data.params") and not isinstance(
+        spec.data, FileData
+    ):
         waiting.append(spec.data.params)
     while waiting:
         value = waiting.pop()
@@ -179,9 +186,26 @@ def _scoring_problems(spec: JobSpec) -> Iterator[Problem]:
                 where,
                 f"There is no scorer {shown(name)}.",
                 given=name,
-                expected="one of scikit-learn's scorer names",
-                nearest=nearest(name, valid) or nearest(f"neg_{name}", valid),
+                expected="one of scikit-learn's scorer names, such as accuracy, f1_macro, roc_auc, "
+                "r2 or neg_root_mean_squared_error",
+                nearest=_meant_scorer(name, valid),
             )
+
+
+#: What scorers are called in conversation, and in `sklearn.metrics`.
+_SCORERS = {
+    "acc": "accuracy", "auc": "roc_auc", "f1_score": "f1", "roc_auc_score": "roc_auc",
+    "accuracy_score": "accuracy", "r2_score": "r2", "logloss": "neg_log_loss",
+    "mse": "neg_mean_squared_error", "rmse": "neg_root_mean_squared_error",
+    "mae": "neg_mean_absolute_error", "mape": "neg_mean_absolute_percentage_error",
+}  # fmt: skip
+
+
+def _meant_scorer(name: str, valid: Collection[str]) -> str | None:
+    if "," in name and len(name) <= SHOWN:  # a list without its brackets
+        return f"[{', '.join(part.strip() for part in name.split(','))}]"
+    known = _SCORERS.get(name.casefold())
+    return known or nearest(name, valid) or nearest(f"neg_{name}", valid)
 
 
 def _cv_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[Problem]:
@@ -196,7 +220,7 @@ def _cv_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[Pr
             "cv",
             f"There is no splitter {shown(name)}.",
             given=name,
-            expected="a number of folds, or one of " + ", ".join(names.SPLITTERS),
+            expected="a number of folds such as 5, or one of " + ", ".join(names.SPLITTERS),
             nearest=nearest(name, names.SPLITTERS),
         )
         return
@@ -248,7 +272,9 @@ def _split_number_problems(spelled: dict[str, JsonValue], splitter: Any) -> Iter
             yield Problem("cv", f"{spelled['$type']} does not take these parameters: {error}")
 
 
-def _data_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[Problem]:
+def _data_problems(
+    catalog: Catalog, spec: JobSpec, limits: Limits, sound: Callable[..., bool]
+) -> Iterator[Problem]:
     if isinstance(spec.data, FileData):
         return
     from workers.sources import GENERATORS, LOADERS
@@ -274,6 +300,8 @@ def _data_problems(catalog: Catalog, spec: JobSpec, limits: Limits) -> Iterator[
             nearest=nearest(name.removeprefix(prefix), table) if hint is None else None,
             hint=hint,
         )
+        return
+    if not sound("data.params"):
         return
     known = {
         param: spec

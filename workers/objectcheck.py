@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
-from schemas.problems import Problem, join, nearest, shown
+from schemas.problems import SHOWN, Problem, join, nearest, shown
 from schemas.sections import Limits
 from schemas.values import grammar_key
 from workers import forbidden, names
@@ -47,6 +47,21 @@ class ObjectChecker:
                     where, f"{name} does not take these parameters: {error}", given=shown(value)
                 )
             )
+            return None
+
+    def built_without_faults(self, value: JsonValue, where: str) -> Any | None:
+        """Return an object, spelled out and checked, built without what was found wrong with it.
+
+        Wrong parameters are left out, and "passthrough" stands in the place of a wrong step. None
+        where that is not enough, or leaves nothing to build.
+        """
+        wrong = {problem.where for problem in self.problems}
+        kept = _without(value, where, wrong)
+        if wrong or not isinstance(kept, dict):
+            return None
+        try:
+            return self.catalog.build(kept)
+        except Exception:  # what is wrong is told already
             return None
 
     def visit(self, value: JsonValue, where: str) -> None:
@@ -97,14 +112,21 @@ class ObjectChecker:
         if name in self.catalog.extra:
             return Problem(where, f"{error}.", given=name, hint="Ask the operator of the spool.")
         valid = self.catalog.estimator_names | names.TYPES.keys()
+        bare, called, _ = name.partition("(")
         hint = None
-        if "." in name:
+        if called:
+            hint = "A class is named without brackets: {$type: SVC, C: 10}."
+        elif "." in name:
             hint = "Classes are named without their module; others the operator lists by name."
+        near = nearest(bare.strip().rpartition(".")[2], valid)
+        if hint is None and near is None:
+            hint = "Estimators of other packages the operator lists by name, in catalog.estimators."
         return Problem(
             where,
             f"There is no estimator {shown(name)}.",
             given=name,
-            nearest=nearest(name.rpartition(".")[2], valid),
+            expected="the name of an estimator of scikit-learn, such as SVC or Ridge",
+            nearest=near,
             hint=hint,
         )
 
@@ -165,12 +187,45 @@ class ObjectChecker:
             given=shown(value),
             expected=found.expected,
             nearest=found.nearest or self._nearest_estimator(param, value),
+            hint="Without quotes it is a number." if _is_quoted_number(value) else None,
         )
 
     def _nearest_estimator(self, param: str, value: JsonValue) -> str | None:
         if isinstance(value, str) and param in ("estimator", "regressor", "transformer"):
             return nearest(value, self.catalog.estimator_names)
         return None
+
+
+def _is_quoted_number(value: JsonValue) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _without(value: JsonValue, where: str, wrong: set[str]) -> JsonValue:
+    """Return a value without the parameters and objects at the wrong places, and forget those."""
+    if isinstance(value, list):
+        return [_without(item, f"{where}[{i}]", wrong) for i, item in enumerate(value)]
+    if isinstance(value, dict) and "$tuple" in value:
+        return {"$tuple": _without(value["$tuple"], where, wrong)}
+    is_object = isinstance(value, dict) and "$type" in value
+    if where in wrong and (is_object or isinstance(value, str)):
+        wrong.discard(where)
+        return PLACEHOLDERS[0]
+    if not isinstance(value, dict) or not is_object:
+        return value
+    kept = {}
+    for key, item in value.items():
+        place = join(where, key)
+        if place in wrong and not (isinstance(item, dict) and "$type" in item):
+            wrong.discard(place)
+        else:
+            kept[key] = _without(item, place, wrong)
+    return kept
 
 
 def parameters_of(kind: Any) -> dict[str, Parameter] | None:
@@ -194,6 +249,9 @@ def unknown_parameter(param: str, valid: list[str], owner: str, where: str) -> P
         given=param,
         expected=f"one of {listed}" if valid else "no parameters",
         nearest=nearest(param, valid),
+        hint="Parameters stand beside $type, not in a mapping of their own."
+        if param in ("params", "parameters", "kwargs", "init_params")
+        else None,
     )
 
 
@@ -204,14 +262,19 @@ def _named_list_problems(
     n = 3 if param == "transformers" else 2
     form = "[name, estimator, columns]" if n == 3 else "[name, estimator]"
     if not isinstance(value, list) or not value:
-        yield Problem(where, f"{param} is a list of {form}.", given=shown(value))
+        pairs = value.items() if isinstance(value, dict) and n == 2 else ()
+        spelled = ", ".join(f"[{name}, {_as_word(step)}]" for name, step in pairs)
+        hint = f"Write [{spelled}]." if 0 < len(spelled) <= 2 * SHOWN else None
+        yield Problem(where, f"{param} is a list of {form}.", given=shown(value), hint=hint)
         return
     seen: set[str] = set()
     for i, entry in enumerate(value):
         parts = entry.get("$tuple") if isinstance(entry, dict) else entry
         place = f"{where}[{i}]"
         if not isinstance(parts, list) or len(parts) != n or not isinstance(parts[0], str):
-            yield Problem(place, f"Each of the {param} is {form}.", given=shown(parts))
+            is_bare = n == 2 and (isinstance(parts, str) or grammar_key(parts) == "$type")
+            hint = f"Give it a name: [NAME, {_as_word(parts)}]." if is_bare else None
+            yield Problem(place, f"Each of the {param} is {form}.", given=shown(parts), hint=hint)
             continue
         name, estimator = parts[0], parts[1]
         if not name or "__" in name:
@@ -221,6 +284,13 @@ def _named_list_problems(
         seen.add(name)
         if estimator is not None and estimator not in PLACEHOLDERS:
             yield from not_an_estimator(estimator, f"{place}[1]", valid)
+
+
+def _as_word(value: JsonValue) -> str:
+    """Return an object as a job file would spell it shortly, for a hint."""
+    if isinstance(value, dict) and set(value) == {"$type"}:
+        value = value["$type"]
+    return value[:SHOWN] if isinstance(value, str) else shown(value)
 
 
 def not_an_estimator(value: JsonValue, where: str, valid: Collection[str]) -> Iterator[Problem]:

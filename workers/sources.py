@@ -7,41 +7,18 @@ from typing import Any
 import numpy as np
 from sklearn import datasets
 
+import schemas.data
 from schemas.data import LoaderData, MakeData
 from schemas.problems import InvalidJob, Problem, nearest, shown
 from workers.datafiles import MAX_BYTES, reason
 from workers.dataset import Dataset, as_features, as_target
 
-#: Data sets that come with scikit-learn, by the names that job files use. Nothing here goes to the
-#: network or takes a path.
+#: What job files may load and make, by the names that `schemas.data` lists.
 LOADERS: dict[str, Callable[..., Any]] = {
-    "breast_cancer": datasets.load_breast_cancer,
-    "diabetes": datasets.load_diabetes,
-    "digits": datasets.load_digits,
-    "iris": datasets.load_iris,
-    "linnerud": datasets.load_linnerud,
-    "wine": datasets.load_wine,
+    name: getattr(datasets, f"load_{name}") for name in schemas.data.LOADERS
 }
-
-#: Generators that give X, or X and y, by the names that job files use.
 GENERATORS: dict[str, Callable[..., Any]] = {
-    "blobs": datasets.make_blobs,
-    "circles": datasets.make_circles,
-    "classification": datasets.make_classification,
-    "friedman1": datasets.make_friedman1,
-    "friedman2": datasets.make_friedman2,
-    "friedman3": datasets.make_friedman3,
-    "gaussian_quantiles": datasets.make_gaussian_quantiles,
-    "hastie_10_2": datasets.make_hastie_10_2,
-    "low_rank_matrix": datasets.make_low_rank_matrix,
-    "moons": datasets.make_moons,
-    "multilabel_classification": datasets.make_multilabel_classification,
-    "regression": datasets.make_regression,
-    "s_curve": datasets.make_s_curve,
-    "sparse_spd_matrix": datasets.make_sparse_spd_matrix,
-    "sparse_uncorrelated": datasets.make_sparse_uncorrelated,
-    "spd_matrix": datasets.make_spd_matrix,
-    "swiss_roll": datasets.make_swiss_roll,
+    name: getattr(datasets, f"make_{name}") for name in schemas.data.GENERATORS
 }
 
 

@@ -20,7 +20,7 @@ LOOKED_AT = 1_000
 
 
 def space_problems(
-    catalog: Catalog, search: SearchSpec, estimator: Any, limits: Limits
+    catalog: Catalog, search: SearchSpec, estimator: Any, limits: Limits, *, whole: bool = True
 ) -> list[Problem]:
     """Return what is wrong with the search space; of the search, only the space is looked at.
 
@@ -31,19 +31,25 @@ def space_problems(
     ----------
     estimator : estimator
         Built; its `get_params(deep=True)` tells what may be varied.
+    whole : bool
+        False where the estimator was built without what is wrong with it: of a step that is left
+        out, nothing is known.
     """
     problems: list[Problem] = []
     for i, space in enumerate(search.spaces):
         where = "search.space" if isinstance(search.space, dict) else f"search.space[{i}]"
-        problems += _SpaceChecker(catalog, space, estimator, limits).check(where)
+        problems += _SpaceChecker(catalog, space, estimator, limits, whole=whole).check(where)
     return problems
 
 
 class _SpaceChecker:
     """Checks one mapping of a search space."""
 
-    def __init__(self, catalog: Catalog, space: Space, estimator: Any, limits: Limits) -> None:
+    def __init__(
+        self, catalog: Catalog, space: Space, estimator: Any, limits: Limits, *, whole: bool
+    ) -> None:
         self.catalog = catalog
+        self.whole = whole
         self.space = space
         self.limits = limits
         self.estimator = estimator
@@ -74,7 +80,8 @@ class _SpaceChecker:
             path = key.rpartition("__")[0]
             owners = [self.params[path] if path else self.estimator]
         else:
-            yield self._no_such_parameter(key, where)
+            if self.whole or not self._is_of_missing_step(key):
+                yield self._no_such_parameter(key, where)
             return
         value = self.space[key]
         if values.is_distribution(value):
@@ -104,22 +111,35 @@ class _SpaceChecker:
                     alternatives += [built] if hasattr(built, "get_params") else []
         return self._alternatives[step]
 
+    def _is_of_missing_step(self, key: str) -> bool:
+        """Whether a key names a parameter of a step that is left out."""
+        step = next((step for step in _prefixes(key) if step in self.params), None)
+        return step is not None and not hasattr(self.params[step], "get_params")
+
     def _no_such_parameter(self, key: str, where: str) -> Problem:
-        # A parameter of a step is often given without the step: `C` for `svc__C`.
-        below = [param for param in self.params if param.rpartition("__")[2] == key]
-        close = below[0] if below else nearest(key, self.params)
+        # A parameter of a step is often given without the step, `C` for `svc__C`, or with
+        # another's name.
+        steps = [name for name in self.params if "__" not in name and self._is_step(name)]
+        spelled = key.replace(".", "__")
+        below = [p for p in self.params if p.rpartition("__")[2] == spelled.rpartition("__")[2]]
+        near = nearest(spelled, self.params) or (below[0] if below else None)
+        if "__" not in spelled and below:
+            near = below[0]
         step = next((p for p in _prefixes(key) if p in self.params), None)
         owner = self.params[step] if step is not None else self.estimator
-        known = _parameter_names(owner)
         name = key[len(step) + 2 :] if step else key
+        if step is None and steps:
+            expected = f"step__parameter, with one of the steps {', '.join(steps)}"
+        else:
+            known = _parameter_names(owner)
+            listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+            expected = f"one of {listed}" if known else ""
         return Problem(
             where,
             f"{type(owner).__name__} has no parameter {shown(name)}.",
             given=key,
-            expected="one of " + ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
-            if known
-            else None,
-            nearest=close,
+            expected=expected or None,
+            nearest=near,
         )
 
     def _check_listed(
@@ -247,6 +267,7 @@ def _graded(broken: list[Problem], *, all_broken: bool, where: str) -> Iterator[
             given=first.given,
             expected=first.expected,
             nearest=first.nearest,
+            hint=first.hint,
         )
         return
     for problem in islice(broken, 10):

@@ -60,11 +60,13 @@ def _safely(offer: Callable[[typer.Context, str], Offers]) -> Callable[..., list
 
 @_safely
 def jobs(ctx: typer.Context, incomplete: str) -> Offers:
-    """Offer the numbers of jobs, with name and state."""
+    """Offer the numbers of jobs, with name and state; names, once one is begun."""
     with _latest(ctx, "id, name, state") as found:
         for job_id, name, state in found:
             if str(job_id).startswith(incomplete):
                 yield str(job_id), f"{_plain(name)} ({state})"
+    if incomplete and not incomplete.isdigit():
+        yield from names(ctx, incomplete)
 
 
 @_safely

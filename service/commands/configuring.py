@@ -17,7 +17,7 @@ def config(
     ctx: typer.Context,
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY…]", help="Settings or sections; default: all."),
+        typer.Argument(metavar="KEY…", help="Settings or sections; default: all."),
     ] = None,
     spool: Spool = None,
     as_json: AsJson = False,

@@ -20,6 +20,7 @@ def dashboard(
     port: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=0,
             max=65535,
             help="Port on 127.0.0.1; 0: any free one. [default: 8365, or the next that is free]",

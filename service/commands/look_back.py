@@ -29,35 +29,58 @@ def history(
     state: Annotated[
         list[str] | None,
         typer.Option(
-            "--state", help="In this state; can be repeated.", autocompletion=completing.states
+            "--state",
+            metavar="STATE",
+            help="In this state; can be repeated.",
+            autocompletion=completing.states,
         ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Pattern of the name: 'digits-*'.", autocompletion=completing.names),
+        typer.Option(
+            metavar="NAME", help="Pattern of the name: 'digits-*'.", autocompletion=completing.names
+        ),
     ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
-            "--tag", help="With this tag; repeated: with all.", autocompletion=completing.tags
+            "--tag",
+            metavar="TAG",
+            help="With this tag; repeated: with all.",
+            autocompletion=completing.tags,
         ),
     ] = None,
-    estimator: Annotated[str | None, typer.Option(help="Part or pattern: SVC.")] = None,
-    data: Annotated[str | None, typer.Option(help="Part or pattern of the data's name.")] = None,
-    since: Annotated[str | None, typer.Option(help="Submitted since: 7d, 12h, 2026-03-01.")] = None,
-    until: Annotated[str | None, typer.Option(help="Submitted before, likewise.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Best score at least.")] = None,
-    max_score: Annotated[float | None, typer.Option(help="Best score at most.")] = None,
+    estimator: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part or pattern: SVC.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part or pattern of the data's name.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Submitted since: 7d, 12h, 2026-03-01.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Submitted before, likewise.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="SCORE", help="Best score at least.")
+    ] = None,
+    max_score: Annotated[
+        float | None, typer.Option(metavar="SCORE", help="Best score at most.")
+    ] = None,
     sort: Annotated[
         str,
         typer.Option(
+            metavar="KEY",
             help="id, name, score, submitted or duration; -score: largest first.",
             autocompletion=completing.sort_keys,
         ),
     ] = "-id",
     limit: Annotated[
         int | None,
-        typer.Option("-n", "--limit", min=1, help="At most N. [default: 50 on the screen]"),
+        typer.Option(
+            "-n", "--limit", metavar="N", min=1, help="At most N. [default: 50 on the screen]"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -122,7 +145,10 @@ def compare(
     spool: Spool = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="Compare by this metric; default: the first job's, if all have it."),
+        typer.Option(
+            metavar="METRIC",
+            help="Compare by this metric; default: the first job's, if all have it.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -140,14 +166,14 @@ def compare(
     from service.compare import as_json as comparison_json
     from service.compare import compare as compare_jobs
     from service.jsontext import document
-    from service.records import find_job
+    from service.records import find_named
 
-    wanted = list(dict.fromkeys(job_ids))
-    if len(wanted) < 2:
-        stop(ExitCode.USAGE, "To compare, it takes two jobs at least.", "Give their numbers.")
     settings = settings_of(ctx, spool)
     with records_of(settings) as records:
-        jobs = [find_job(records, job_id) for job_id in wanted]
+        named = [find_named(records, job_id) for job_id in job_ids]
+        jobs = list({job.id: job for job in named}.values())
+        if len(jobs) < 2:
+            stop(ExitCode.USAGE, "To compare, it takes two jobs at least.", "Give their numbers.")
         try:
             comparison = compare_jobs(records, jobs, cache=settings.spool / "cache", metric=metric)
         except NoSuchMetric:

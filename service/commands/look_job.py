@@ -33,13 +33,13 @@ def show(
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.lives import life_as_json
-    from service.records import find_job
+    from service.records import find_named
     from service.waits import wait_of
 
     settings = settings_of(ctx, spool)
     now = datetime.now(UTC)
     with records_of(settings) as records:
-        job = find_job(records, job_id)
+        job = find_named(records, job_id)
         wait = wait_of(records, job, settings)
         if as_json:
             life = life_as_json(records, job.id, all_attempts=all_attempts)
@@ -62,7 +62,9 @@ def results(
     spool: Spool = None,
     n: Annotated[
         int | None,
-        typer.Option("-n", min=1, help="Only the best N candidates. [default: 10 on the screen]"),
+        typer.Option(
+            "-n", metavar="N", min=1, help="Only the best N candidates. [default: 10 on the screen]"
+        ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
     as_json: AsJson = False,
@@ -82,7 +84,7 @@ def results(
     """
     from service import exports
     from service.commands.screen_results import results_screen
-    from service.records import find_job
+    from service.records import find_named
     from service.results import cv_results, read_folds
 
     if as_csv + as_json + as_parquet > 1:
@@ -101,7 +103,7 @@ def results(
 
     settings = settings_of(ctx, spool)
     with records_of(settings) as records:
-        job = find_job(records, job_id)
+        job = find_named(records, job_id)
         folds = read_folds(records, job)
     partial = job.state != "completed"
     if not (as_csv or as_json or as_parquet):
@@ -150,12 +152,12 @@ def export(
       foldq export 7
       foldq export 7 -o digits.py && python digits.py
     """
-    from service.records import draws_unseeded, find_job
+    from service.records import draws_unseeded, find_named
     from service.script import NotListed, script
 
     settings = settings_of(ctx, spool)
     with records_of(settings) as records:
-        job = find_job(records, job_id)
+        job = find_named(records, job_id)
         repeatable = not draws_unseeded(records, job)
     try:
         text = script(
@@ -165,7 +167,7 @@ def export(
             repeatable=repeatable,
         )
     except NotListed as error:
-        stop(ExitCode.USAGE, f"Job {job_id} cannot be written as a script: {error}.")
+        stop(ExitCode.USAGE, f"Job {job.id} cannot be written as a script: {error}.")
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -62,7 +62,7 @@ def status(
         status_screen,
         steering_lines,
     )
-    from service.history import Progress, Query, find_jobs, progress
+    from service.history import Progress, Query, find_jobs, progress, still_refused
     from service.history import as_json as job_json
     from service.jsontext import document
     from service.layout import refusals
@@ -86,6 +86,7 @@ def status(
     reached: list[Reached] = []
     waiting: dict[int, Wait] = {}
     with suppress(NoRecords), records_of(settings) as records:
+        refused_lately = still_refused(records, refused_lately)
         jobs = find_jobs(records, Query(states=unfinished), now)
         limit = None if everything else RECENT_JOBS
         ended = Query(states=tuple(FINAL_JOB_STATES), descending=True, limit=limit)
@@ -140,8 +141,10 @@ def status(
 def watch(
     ctx: typer.Context,
     job_id: Annotated[
-        int | None,
-        typer.Argument(metavar="[ID]", help="Only this job.", autocompletion=completing.jobs),
+        str | None,
+        typer.Argument(
+            metavar="ID", help="Only this job, by number or name.", autocompletion=completing.jobs
+        ),
     ] = None,
     spool: Spool = None,
 ) -> None:
@@ -157,16 +160,17 @@ def watch(
     from service.commands.watching import Follower
     from service.layout import has_waiting, refusals
     from service.lock import holder, trouble_of
-    from service.records import find_job
+    from service.records import find_named
 
     settings = settings_of(ctx, spool)
+    only: list[int] | None = None
     if job_id is not None:
         with records_of(settings) as records:
-            find_job(records, job_id)
+            only = [find_named(records, job_id).id]
     refused_since = datetime.now(UTC).timestamp() - REFUSALS_WATCHED
     follower = Follower(
         database=settings.database_path,
-        job_ids=None if job_id is None else [job_id],
+        job_ids=only,
         console=screen(),
         is_served=lambda: holder(settings.spool) is not None,
         has_waiting=lambda: has_waiting(settings.spool),

@@ -20,11 +20,18 @@ Spool = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 JobIds = Annotated[
-    list[int],
-    typer.Argument(metavar="ID…", help="Numbers of jobs.", autocompletion=completing.jobs),
+    list[str],
+    typer.Argument(
+        metavar="ID…", help="Numbers of jobs, or names.", autocompletion=completing.jobs
+    ),
 ]
 JobId = Annotated[
-    int, typer.Argument(metavar="ID", help="The job's number.", autocompletion=completing.jobs)
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The job's number, or its name: the latest of that name.",
+        autocompletion=completing.jobs,
+    ),
 ]
 
 

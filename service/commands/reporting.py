@@ -35,25 +35,25 @@ def report(
       foldq report 7 -o digits.html
     """
     from service.jsontext import document
-    from service.records import find_job
+    from service.records import find_named
     from service.reporter import write
 
     settings = settings_of(ctx, spool)
     with records_of(settings) as records:
-        job = find_job(records, job_id)  # before the seconds that it takes
+        job = find_named(records, job_id)  # before the seconds that it takes
     if output is not None and not output.absolute().parent.is_dir():
         stop(
             ExitCode.USAGE,
             f"There is no directory {output.absolute().parent}.",
             "Make it first, or name another file.",
         )
-    written = write(settings, job_id, output)
+    written = write(settings, job.id, output)
     if as_json:
-        print_json(document(job_id=job_id, file=str(written), bytes=written.stat().st_size))
+        print_json(document(job_id=job.id, file=str(written), bytes=written.stat().st_size))
     else:
         typer.echo(written)
     if not job.state.is_final:
-        tell(f"[yellow]Partial:[/] job {job_id} is {job.state}.")
+        tell(f"[yellow]Partial:[/] job {job.id} is {job.state}.")
     if show:
         import webbrowser
 

@@ -196,6 +196,7 @@ def submit(
         stop(ExitCode.USAGE, "--as names one file, but several are given.", "Submit them in turn.")
     settings = settings_of(ctx, spool)
     verdicts = _judged(files, settings, name)
+    is_new = not settings.spool.exists()
     submissions = [_handed_in(settings, verdict, name) for verdict in verdicts]
     is_served = holder(settings.spool) is not None
     if is_served:
@@ -203,8 +204,8 @@ def submit(
     for submission in submissions:
         _tell_submission(settings, submission)
     if not is_served and any(s.job is None or not s.job.state.is_final for s in submissions):
-        serve_it = quoted(foldq("serve"))
-        tell(f"No scheduler is running on {quoted(settings.spool)}. To start one: {serve_it}")
+        where = quoted(settings.spool) + (", a new spool" if is_new else "")
+        tell(f"No scheduler is running on {where}. To start one: {quoted(foldq('serve'))}")
     if wait:
         jobs = [_follow(settings, submission) for submission in submissions]
         for job in jobs if not as_json else ():

@@ -272,4 +272,7 @@ def best_lines(job: Job, results_directory: Any) -> Group:
     if job.refitted:
         table.add_row("model", Text(f"{results_directory}/{job.refitted['file']}"))
     table.add_row("results", Text(str(results_directory)))
+    if job.n_reused:
+        folds = f"{job.n_reused:,} of {counted(job.n_tasks, 'fold')}, taken from the records"
+        table.add_row("reused", Text(folds))
     return Group(table)

@@ -46,14 +46,14 @@ def set_(
     if not words:
         _list_limits(settings, as_json=as_json)
         return
-    job_ids, tags, given = _understood(words)
+    jobs, tags, given = _understood(words)
     try:
-        job_changes = JobChanges.read(given) if job_ids else None
+        job_changes = JobChanges.read(given) if jobs else None
         tag_changes = TagChanges.read(given) if tags else None
     except InvalidChange as error:
         stop(ExitCode.USAGE, "That cannot be set.", str(error))
     told = [
-        *_set_jobs(settings, job_ids, job_changes),
+        *_set_jobs(settings, jobs, job_changes),
         *_set_tags(settings, tags, tag_changes),
     ]
     if as_json:
@@ -89,9 +89,12 @@ def _list_limits(settings: "Settings", *, as_json: bool) -> None:
         tell("No tag has a limit. To set one: foldq set tag:NAME max_jobs=1")
 
 
-def _understood(words: list[str]) -> tuple[list[int], list[str], dict[str, Any]]:
+def _understood(words: list[str]) -> tuple[list[str], list[str], dict[str, Any]]:
     """Tell apart what is to be changed and what it is to become."""
-    job_ids: dict[int, None] = {}
+    from schemas.steering import JobChanges, TagChanges
+
+    keys = JobChanges.model_fields | TagChanges.model_fields
+    jobs: dict[str, None] = {}
     tags: dict[str, None] = {}
     given: dict[str, Any] = {}
     for word in words:
@@ -100,19 +103,19 @@ def _understood(words: list[str]) -> tuple[list[int], list[str], dict[str, Any]]
             tags[word.removeprefix(_TAG)] = None
         elif equals:
             given[key.strip()] = _value(key.strip(), value.strip())
-        elif word.isascii() and word.isdigit():
-            job_ids[int(word)] = None
-        else:
+        elif word in keys or word == _TAG:
             stop(
                 ExitCode.USAGE,
-                f"{word!r} is neither a job's number, nor tag:NAME, nor KEY=VALUE.",
+                f"{word!r} is neither a job, nor tag:NAME, nor KEY=VALUE.",
                 "For example: foldq set 7 priority=10",
             )
-    if not job_ids and not tags:
+        else:
+            jobs[word] = None
+    if not jobs and not tags:
         stop(ExitCode.USAGE, "Which job or tag?", "For example: foldq set 7 priority=10")
-    if job_ids and tags:
+    if jobs and tags:
         stop(ExitCode.USAGE, "Jobs and tags have different keys.", "Set them one after the other.")
-    return list(job_ids), list(tags), given
+    return list(jobs), list(tags), given
 
 
 def _value(key: str, text: str) -> Any:
@@ -127,16 +130,16 @@ def _value(key: str, text: str) -> Any:
 
 
 def _set_jobs(
-    settings: "Settings", job_ids: list[int], changes: "JobChanges | None"
+    settings: "Settings", words: list[str], changes: "JobChanges | None"
 ) -> list[dict[str, Any]]:
     from service import control
-    from service.records import find_job, open_records
+    from service.records import find_job, find_named, open_records
 
     if changes is None:
         return []
     with open_records(settings.database_path) as records:
-        jobs = [find_job(records, job_id) for job_id in job_ids]
-    for job in jobs:
+        jobs = {job.id: job for job in [find_named(records, word) for word in words]}
+    for job in jobs.values():
         if job.state.is_final:
             stop(
                 ExitCode.USAGE,
@@ -144,7 +147,7 @@ def _set_jobs(
                 "What waits or runs: foldq status",
             )
     not_served(settings, "set anything")
-    for job_id in job_ids:
+    for job_id in jobs:
         control.request_set(settings.spool, job_id, changes)
 
     def is_set(records: "sqlite3.Connection", job_id: int) -> bool:
@@ -152,10 +155,10 @@ def _set_jobs(
         now = {"priority": job.priority, "max_engines": job.max_engines, "tags": list(job.tags)}
         return job.state.is_final or changes.given.items() <= now.items()
 
-    waiting = _await(settings, job_ids, is_set)
+    waiting = _await(settings, list(jobs), is_set)
     return [
         _tell(f"Job {job_id}", changes.given, asked=job_id in waiting) | {"id": job_id}
-        for job_id in job_ids
+        for job_id in jobs
     ]
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from service.records import Job
 
 SomeJobIds = Annotated[
-    list[int] | None,
-    typer.Argument(metavar="[ID…]", help="Numbers of jobs.", autocompletion=completing.jobs),
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…", help="Numbers of jobs, or names.", autocompletion=completing.jobs
+    ),
 ]
 WholeQueue = Annotated[bool, typer.Option("--all", help="The whole queue.")]
 
@@ -101,16 +103,16 @@ RETRY = Steering(
 )
 
 
-def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_json: bool) -> None:
+def _steer(settings: "Settings", steering: Steering, words: list[str], *, as_json: bool) -> None:
     """Ask for all the jobs or, when one of them is impossible, for none."""
     from service import control
     from service.jsontext import document
-    from service.records import find_job, open_records
+    from service.records import find_job, find_named, open_records
 
     with open_records(settings.database_path) as records:
-        jobs = [find_job(records, job_id) for job_id in dict.fromkeys(job_ids)]
+        jobs = {job.id: job for job in [find_named(records, word) for word in words]}
     wanted = []
-    for job in jobs:
+    for job in jobs.values():
         if needless := steering.needless(job):
             tell(needless)
         elif problem := steering.impossible(job):
@@ -121,7 +123,7 @@ def _steer(settings: "Settings", steering: Steering, job_ids: list[int], *, as_j
         not_served(settings, steering.action)
     for job in wanted:
         control.request(settings.spool, steering.action, job.id)
-    seen = {job.id: job for job in jobs}
+    seen = dict(jobs)
     waiting = {job.id: job for job in wanted}
     deadline = time.monotonic() + PATIENCE
     while waiting and time.monotonic() < deadline:
@@ -193,7 +195,7 @@ def _hold(settings: "Settings", *, held: bool, as_json: bool) -> None:
         print_json(document(queue_paused_since=since))
 
 
-def _jobs_or_all(job_ids: list[int] | None, *, whole_queue: bool, action: str) -> list[int]:
+def _jobs_or_all(job_ids: list[str] | None, *, whole_queue: bool, action: str) -> list[str]:
     example = f"For example: foldq {action} 7"
     if whole_queue and job_ids:
         stop(ExitCode.USAGE, "--all is the whole queue: it goes without jobs.", example)

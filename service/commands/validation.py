@@ -102,8 +102,10 @@ def judge(path: Path, settings: "Settings", *, name: str | None = None, data: bo
     try:
         n_candidates, n_splits, more = _examine(spec, settings)
     except InvalidJob as invalid:
-        return Verdict(str(path), content, spec, (*warnings, *invalid.problems))
-    return Verdict(str(path), content, spec, (*warnings, *more), n_candidates, n_splits)
+        problems = jobfile.placed((*warnings, *invalid.problems), content, name or path.name)
+        return Verdict(str(path), content, spec, tuple(problems))
+    problems = jobfile.placed((*warnings, *more), content, name or path.name)
+    return Verdict(str(path), content, spec, tuple(problems), n_candidates, n_splits)
 
 
 def _counts_without_data(spec: "JobSpec", settings: "Settings") -> tuple[int | None, int | None]:
@@ -123,13 +125,16 @@ def _counts_without_data(spec: "JobSpec", settings: "Settings") -> tuple[int | N
 
 
 def _examine(spec: "JobSpec", settings: "Settings") -> tuple[int | None, int, tuple[Problem, ...]]:
-    """Load the data; give the number of candidates and of splits, and scikit-learn's warnings."""
+    """Load the data; give the number of candidates and of splits, and what to warn of."""
     from schemas.task import Prepared
     from service import planner
     from workers.catalog import Catalog
     from workers.data import examine
+    from workers.trial import trial_problem
 
-    examined = examine(spec, Catalog(settings.catalog.estimators), settings.all_data_roots)
+    catalog = Catalog(settings.catalog.estimators)
+    examined = examine(spec, catalog, settings.all_data_roots)
+    tried = trial_problem(spec, catalog, examined)
     n_splits = len(examined.splits)
     prepared = Prepared(
         fingerprint="",
@@ -142,7 +147,8 @@ def _examine(spec: "JobSpec", settings: "Settings") -> tuple[int | None, int, tu
         min_train_size=examined.min_train_size,
         versions={},
     )
-    return planner.count(spec.search, prepared), n_splits, examined.warnings
+    notes = (*examined.warnings, *([] if tried is None else [tried]))
+    return planner.count(spec.search, prepared), n_splits, notes
 
 
 def verdict_screen(verdict: Verdict) -> "RenderableType":
@@ -154,15 +160,19 @@ def verdict_screen(verdict: Verdict) -> "RenderableType":
     problems = [Padding.indent(problem_text(problem), 2) for problem in verdict.problems]
     if not verdict.is_valid:
         n = sum(problem.is_error for problem in verdict.problems)
-        head = Text.assemble(
-            ("✗ ", "bold red"), (verdict.file, "bold"), f": {counted(n, 'problem')}"
-        )
+        found = counted(n, "problem") + _warnings_too(len(problems) - n)
+        head = Text.assemble(("✗ ", "bold red"), (verdict.file, "bold"), f": {found}")
         return Group(head, *problems)
     count = f"{counted(verdict.n_candidates, 'candidate')} × {counted(verdict.n_splits, 'split')}"
     is_known = verdict.n_fits is not None
     count += f" = {counted(verdict.n_fits, 'fit')}" if is_known else " (the data will tell)"
+    count += _warnings_too(len(problems))
     head = Text.assemble(("✓ ", "bold green"), (verdict.file, "bold"), ": valid, ", count)
     return Group(head, *problems)
+
+
+def _warnings_too(n: int) -> str:
+    return f", {counted(n, 'warning')}" if n else ""
 
 
 def problem_text(problem: Problem) -> "RenderableType":

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from schemas.lifecycle import JobState
 from schemas.settings import Settings
-from service.history import Query, as_glob, as_json, count_jobs, find_jobs
+from service.history import Query, as_glob, as_json, count_jobs, find_jobs, still_refused
 from service.layout import has_waiting, refusals
 from service.lives import live_engines, loads
 from service.lock import Holder, holder
@@ -144,6 +144,8 @@ def _surroundings(
     settings: Settings, held: Holder | None, records: sqlite3.Connection | None, now: datetime
 ) -> dict[str, Any]:
     refused = refusals(settings.spool, now.timestamp() - REFUSALS_SHOWN)
+    if records is not None:
+        refused = still_refused(records, refused)
     return {
         "scheduler": _scheduler(held, records),
         "engines": _engines(records) if held is not None and records is not None else [],

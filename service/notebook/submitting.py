@@ -105,6 +105,7 @@ def submit(
         raise NotSubmitted(invalid.problems) from None
     for caution in cautions:
         warnings.warn(str(caution), UserWarning, stacklevel=2)
+    is_new = not settings.spool.exists()
     if files is not None:
         _keep(files, settings)
     try:
@@ -120,7 +121,9 @@ def submit(
                 )
             ]
         ) from None
-    if submission.job is None and holder(settings.spool) is not None:
+    if submission.job is None and holder(settings.spool) is None:
+        _tell_unserved(settings.spool, spool, is_new=is_new)
+    elif submission.job is None:
         try:
             submission = await_job(settings, submission)
         except InvalidJob as invalid:
@@ -378,6 +381,13 @@ def _keep(files: "DataFiles", settings: Settings) -> None:
     for path, n_bytes in files.write(settings.spool):
         told = f"Saved {files.describe()} as {path}, {_size(n_bytes)}."
         sys.stdout.write(printable(told) + "\n")
+
+
+def _tell_unserved(place: Path, given: str | Path | None, *, is_new: bool) -> None:
+    """Say that the job waits: the spool's name may be a slip of the hand."""
+    start = f"foldq.serve(spool={str(given)!r})" if given is not None else "foldq.serve()"
+    where = f"{place}, a new spool" if is_new else str(place)
+    sys.stdout.write(printable(f"No scheduler is running on {where}. To start one: {start}") + "\n")
 
 
 def _size(n_bytes: int) -> str:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,12 @@ class TestHelp:
         assert result.exit_code == 0
         assert f"\n    foldq {command}" in result.stdout
 
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_names_what_is_to_be_typed_and_not_pythons_types(self, command):
+        told = foldq(command, "--help").stdout
+        assert not re.search(r"<(int|str|list|path|float)", told)
+        assert "{" not in told.splitlines()[0]
+
     def test_the_overview_has_every_command(self):
         result = foldq("--help")
         for command in COMMANDS:
@@ -114,6 +122,31 @@ class TestHelp:
         result = foldq("statsu")
         assert result.exit_code == 2
         assert "status" in result.stderr
+
+
+class TestNames:
+    """A job's name is taken wherever its number is: the latest job of that name."""
+
+    def test_the_latest_of_a_name_is_shown(self, searches):
+        again = searches.job("wine-svc", file_digest="e" * 64)
+        assert document(foldq("show", "wine-svc", "--json"))["id"] == again
+        assert document(foldq("show", "digits-svc", "--json"))["id"] == 1
+
+    def test_a_number_is_a_number_whatever_jobs_are_called(self, searches):
+        searches.job("2")
+        assert document(foldq("show", "2", "--json"))["name"] == "wine-svc"
+
+    @pytest.mark.parametrize("command", ["show", "results", "report", "export", "watch", "cancel"])
+    def test_a_name_that_there_is_not_is_told_with_the_nearest(self, searches, command):
+        result = foldq(command, "digit-svc")
+        assert result.exit_code == 4
+        assert 'no job of the name "digit-svc". Did you mean digits-svc?' in result.stderr
+
+    def test_what_is_no_number_for_sqlite_is_no_job(self, searches):
+        assert foldq("show", "9" * 30).exit_code == 4
+
+    def test_jobs_are_compared_by_name(self, searches):
+        assert "takes two jobs" in foldq("compare", "digits-svc", 1).stderr
 
 
 class TestLooking:
@@ -371,6 +404,14 @@ class TestLooking:
         assert len(result.stderr.splitlines()) == 2, "what is the matter, and what to do"
 
 
+@pytest.mark.parametrize("command", [("status",), ("serve",), ("submit", "job.yaml")])
+def test_a_file_in_the_place_of_the_spool_is_called_a_file(spool, tmp_path, command):
+    (tmp_path / "job.yaml").write_text(GOOD)
+    result = foldq(*command, "--spool", "job.yaml")
+    assert result.exit_code == 2
+    assert "--spool: job.yaml is a file, not a directory." in result.stderr
+
+
 @contextmanager
 def scheduler(spool: Path, carry_out):
     """Hold the spool and carry requests out, as a scheduler does."""
@@ -409,6 +450,15 @@ class TestRefusals:
         assert "rejected/typo.yaml.error.json" in told
         (refused,) = document(foldq("status", "--json"))["refused"]
         assert refused["file"].endswith("rejected/typo.yaml")
+
+    def test_a_file_that_was_put_right_is_not_told_of_again(self, spool, records):
+        records.job("typo", submitted_at=datetime.now(UTC).isoformat())
+        assert "refused" not in foldq("status").stderr
+        assert document(foldq("status", "--json"))["refused"] == []
+
+    def test_a_file_that_was_refused_before_it_was_admitted_is(self, spool, records):
+        records.job("typo")  # years ago
+        assert "refused" in foldq("status").stderr
 
     def test_a_refusal_of_yesterday_is_no_news(self, spool):
         os.utime(spool / "rejected" / "typo.yaml.error.json", (1e9, 1e9))
@@ -496,7 +546,8 @@ class TestSteering:
             (("priority=1",), 2, "Which job or tag?"),
             (("2",), 2, "Nothing is to be set"),
             (("2", "tag:gpu", "max_engines=1"), 2, "one after the other"),
-            (("two", "priority=1"), 2, "'two'"),
+            (("two", "priority=1"), 4, 'no job of the name "two"'),
+            (("2", "priority"), 2, "'priority' is neither a job, nor tag:NAME, nor KEY=VALUE"),
             (("1", "priority=1"), 2, "completed"),
             (("99", "priority=1"), 4, "no job 99"),
             (("2", "priority=1"), 5, "foldq serve"),
@@ -675,6 +726,29 @@ class TestSubmitting:
         for command in ("validate", "submit", "run"):
             assert foldq(command, tmp_path / "none.yaml").exit_code == 2
             assert foldq(command, tmp_path).exit_code == 2
+
+    def test_validate_tells_the_line_of_what_only_the_data_tell(self, spool, tmp_path):
+        path = tmp_path / "table.yaml"
+        (spool / "data").mkdir(parents=True)
+        (spool / "data" / "t.csv").write_text("a,b\n1,2\n")
+        path.write_text(GOOD.replace("{loader: iris}", "{file: t.csv,\n  target: c}"))
+        assert "data.target (line 3): there is no column 'c'" in foldq("validate", path).stdout
+
+    def test_validate_counts_warnings_beside_problems(self, spool, tmp_path):
+        path = tmp_path / "warned.yaml"
+        path.write_text(GOOD.replace("[1, 10, 100]", "[1, -1]"))
+        told = foldq("validate", "--no-data", path).stdout
+        assert "valid, 2 candidates × 4 splits = 8 fits, 1 warning" in told
+        path.write_text(GOOD.replace("[1, 10, 100]", "[1, -1]") + "serch: 3\n")
+        assert ": 1 problem, 1 warning" in foldq("validate", "--no-data", path).stdout
+
+    def test_submit_names_a_spool_that_is_new(self, spool, good):
+        assert "No scheduler is running on typo, a new spool." in (
+            foldq("submit", good, "--spool", "typo").stderr
+        )
+        assert "No scheduler is running on typo. To" in (
+            foldq("submit", good, "--as", "again", "--spool", "typo").stderr
+        )
 
     def test_a_generator_is_no_loader(self, spool, tmp_path):
         path = tmp_path / "made.yaml"

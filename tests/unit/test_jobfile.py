@@ -16,6 +16,26 @@ from service.yamltext import read_yaml
 
 ROOT = Path(__file__).parents[2]
 
+#: A slip in each line but four; of a step that nobody knows, `unknown__C` may be a parameter.
+SLIPS = b"""\
+data: {loader: irs, n_class: 2}
+estimator:
+  $type: Pipeline
+  steps:
+    - [scale, {$type: StandardScaler, with_men: false}]
+    - [unknown, Svc]
+    - [last, {$type: SVC, kernal: rbf}]
+search: {factor: 2,
+  grid: {
+    unknown__C: [1],
+    last__gama: [1],
+    scale__with_men: [true],
+    nobody__C: [1]}}
+scoring: accuracy
+refit: acuracy
+retry: {attempts: 0, on: [OsError]}
+"""
+
 YAML = b"""\
 data: {loader: digits}
 estimator:
@@ -164,7 +184,7 @@ class TestAllAtOnce:
              ["priority", "estimator.memory"]),
             # The space is looked at even when the rest of the search is broken.
             ({"search": {"n_itr": 3, "space": {"gama": [1]}}},
-             ["search.n_itr", "search.space.gama"]),
+             ["search.n_itr", "search.n_itr", "search.space.gama"]),
             ({"search": {"space": {"C": {"$uniform": [0, 1]}, "gama": [1]}}},
              ["search.space.C", "search.space.gama"]),
             ({"search": {"strategy": "halving_grid", "space": {"C": [1]}},
@@ -180,6 +200,29 @@ class TestAllAtOnce:
         assert [p.where for p in _problems(b"estimator: SVCC\ncv: 3\n", "a.yaml")] == [
             "data", "search", "estimator",
         ]  # fmt: skip
+
+    def test_nothing_is_left_for_a_second_round(self):
+        told = {(p.line, p.where) for p in _problems(SLIPS, "a.yaml")}
+        assert told == {
+            (1, "data.loader"),
+            (1, "data.n_class"),
+            (5, "estimator.steps[0][1].with_men"),
+            (6, "estimator.steps[1][1]"),
+            (7, "estimator.steps[2][1].kernal"),
+            (8, "search.factor"),
+            (9, "search.grid"),
+            (11, "search.grid.last__gama"),
+            (12, "search.grid.scale__with_men"),
+            (13, "search.grid.nobody__C"),
+            (15, "refit"),
+            (16, "retry.attempts"),
+            (16, "retry.on[0]"),
+        }
+
+    def test_a_refit_that_is_left_out_is_told_where_the_scoring_stands(self):
+        text = YAML.replace(b"null", b"1") + b"scoring: [accuracy, f1_macro]\n"
+        (problem,) = _problems(text, "a.yaml")
+        assert (problem.where, problem.line) == ("refit", 12)
 
 
 def _problems(data, name):

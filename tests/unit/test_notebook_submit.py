@@ -289,6 +289,14 @@ def files(spool):
     return sorted(path.name for path in (spool / "data").iterdir())
 
 
+def test_a_job_that_waits_for_a_scheduler_says_so_and_names_a_spool_that_is_new(tmp_path, capsys):
+    document = {"data": {"loader": "iris"}, "estimator": "SVC", "search": {"space": {"C": [1]}}}
+    for name, where in (("a", "typo, a new spool."), ("b", "typo.")):
+        foldq.submit(document, name=name, spool=tmp_path / "typo")
+        told = capsys.readouterr().out
+        assert f"{where} To start one: foldq.serve(spool='{tmp_path / 'typo'}')" in told
+
+
 def test_the_same_data_are_one_file_and_its_size_is_told(spool, capsys):
     search = GridSearchCV(SVC(), {"C": [1]})
     foldq.submit(search, X, Y, name="a")
@@ -297,7 +305,7 @@ def test_the_same_data_are_one_file_and_its_size_is_told(spool, capsys):
     (name,) = files(spool)
     assert f"Saved X (150 × 4, float64) and y as {spool / 'data' / name}, 6." in told
     assert "kB" in told
-    assert capsys.readouterr().out == ""
+    assert "Saved" not in capsys.readouterr().out
     foldq.submit(search, X + 1, Y, name="c")
     assert len(files(spool)) == 2
 

@@ -37,6 +37,13 @@ class TestWhatIsTaken:
         assert intake.ready(2.0) == []
         assert intake.ready(2.1) == ["job.json"]
 
+    def test_files_are_taken_in_the_order_in_which_they_were_written(self, place, intake):
+        for age, name in enumerate(["a.json", "b.json", "c.json"]):
+            (place / "incoming" / name).write_bytes(GOOD)
+            os.utime(place / "incoming" / name, (1e9 - age, 1e9 - age))
+        intake.ready(0.0)
+        assert intake.ready(1.0) == ["c.json", "b.json", "a.json"]
+
     @pytest.mark.parametrize("name", [".job.json", "job.json.tmp", "job.json.part", "job.json~"])
     def test_unfinished_files_are_left_alone(self, place, intake, name):
         (place / "incoming" / name).write_bytes(GOOD)
