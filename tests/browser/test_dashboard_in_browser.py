@@ -35,12 +35,14 @@ def until(is_so):
 
 @pytest.fixture(scope="module")
 def spool(tmp_path_factory):
-    """Records with a finished search and sixty others."""
+    """Records with a finished search and sixty others, one of them with very long names."""
     spool = tmp_path_factory.mktemp("dashboard") / "spool"
     records = Fabricated(spool)
     records.finished_search("digits-svc", tags=["course"])
     for number in range(60):
-        records.job(f"wine-{number}", state="failed", reason="All the 4 fits failed.")
+        long = {"tags": ["a" * 64, "many words " * 9]} if number == 59 else {}
+        name = f"wine-{number}" + "-and-so-on" * 9 * bool(long)
+        records.job(name, state="failed", reason="All the 4 fits failed.", **long)
     return spool
 
 
@@ -96,9 +98,12 @@ def test_it_fits_a_telephone_and_the_night(page, shown):
     page.locator("#jobs tbody tr").first.wait_for()
     overflow = "document.documentElement.scrollWidth - innerWidth"
     ground = "getComputedStyle(document.body).backgroundColor"
-    for path in ("/", "/job/1", "/foldq", "/foldq/job", "/foldq/job/1"):
+    for path in ("/job/1", "/foldq", "/foldq/job", "/foldq/job/1", "/job/61", "/?state=none"):
         page.goto(shown.at(path), wait_until="domcontentloaded")
         assert page.evaluate(overflow) <= 0, path
+    page.get_by_text("No state is called 'none'").wait_for()
+    page.locator("#jobs tbody tr").first.wait_for()
+    assert page.evaluate(overflow) <= 0
     assert page.evaluate(ground) == "rgb(246, 247, 249)"
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(ground) == "rgb(16, 19, 23)"

@@ -234,6 +234,12 @@ def test_it_can_be_narrowed(records, ask, asked, names):
     assert found["n_jobs"] == len(names)
 
 
+def test_a_state_that_is_none_is_said_so(records, ask):
+    assert ask("/jobs.json?state=running").json()["note"] is None
+    assert "'complete'. Did you mean completed?" in ask("/jobs.json?state=complete").json()["note"]
+    assert "States are queued, " in ask("/jobs.json?state=qqq").json()["note"]
+
+
 def test_many_jobs_have_pages(records, ask):
     for number in range(PAGE_SIZE + 5):
         records.job(f"many-{number}", tags=["many"])
@@ -302,7 +308,16 @@ def test_a_job_that_is_not_there_is_said_so(records, ask, path, capsys):
     answer = ask(path)
     assert answer.status_code == 404
     assert "There is no job" in answer.text
+    assert path.endswith(".json") or '<a href="/">All jobs</a>' in answer.text
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/job/x", "/foldq/nothing"])
+def test_an_address_of_nothing_leads_back_to_the_jobs(records, ask, path):
+    answer = ask(path)
+    assert answer.status_code == 404
+    assert "There is nothing at /" in answer.text
+    assert '<a href="/">All jobs</a>' in answer.text
 
 
 # --- the tables ----------------------------------------------------------------------------------
@@ -348,6 +363,19 @@ def test_a_question_has_its_title_not_its_sql(records, ask):
     title = page[page.index("<title>") : page.index("</title>")]
     assert title.endswith("· foldq")
     assert "SELECT" not in title
+
+
+def test_of_a_large_search_the_first_split_says_which_candidates_are_looked_at(records, ask):
+    """A million scores take seconds to read; whoever is in the answer has all its folds there."""
+    large = records.finished_search("large", n_splits=3, n_tasks=300_000)
+    asked = f"job={large}&metric=&parameter=C&_shape=objects"
+    rows = ask(f"/foldq/best_candidates.json?{asked}").json()["rows"]
+    assert [(row["candidate"], row["folds"]) for row in rows] == [(1, 3), (0, 3)]
+    values = ask(f"/foldq/score_by_parameter.json?{asked}").json()["rows"]
+    assert [row["folds"] for row in values] == [1, 1], "those of the first split"
+    records.update(large, n_tasks=6)
+    values = ask(f"/foldq/score_by_parameter.json?{asked}").json()["rows"]
+    assert [row["folds"] for row in values] == [3, 3]
 
 
 @pytest.mark.parametrize("name", QUERIES)
