@@ -158,7 +158,7 @@
       const holder = element.querySelector(".plot");
       const packed = element.querySelector("script");
       const known = figures.get(element.id);
-      figures.set(element.id, { holder, packed, drawn: false, chosen: known?.chosen });
+      figures.set(element.id, { id: element.id, holder, packed, drawn: false, chosen: known?.chosen });
       seen.observe(holder);
     }
   }
@@ -287,7 +287,18 @@
       if (answer?.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const open = new Set(all("details[open]").map((details) => details.querySelector("summary").textContent));
-        all(".plot").forEach((holder) => window.Plotly?.purge(holder));
+        // A plot that is drawn stays where it is until it is drawn anew: nothing flashes.
+        for (const figure of figures.values()) {
+          const place = page.getElementById(figure.id)?.querySelector(".plot");
+          if (!place) {
+            window.Plotly?.purge(figure.holder);
+            figures.delete(figure.id);
+          } else if (figure.drawn) {
+            figure.holder.style.height = place.style.height;
+            figure.holder.setAttribute("aria-label", place.getAttribute("aria-label"));
+            place.replaceWith(document.adoptNode(figure.holder));
+          }
+        }
         for (const part of ["header > div", "nav", "main"]) {
           document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
         }
