@@ -62,11 +62,11 @@ class Choice:
     @classmethod
     def read(cls, arguments: Mapping[str, str]) -> Self:
         """Read a choice from the arguments of an address; what means nothing is left out."""
-        state, page = arguments.get("state") or None, arguments.get("page", "")
+        state, page = arguments.get("state", ""), arguments.get("page", "")
         is_known = state in set(JobState)
         return cls(
             state=JobState(state) if is_known else None,
-            unknown=None if is_known else state,
+            unknown=state if state and not is_known else None,
             tag=arguments.get("tag") or None,
             name=arguments.get("name") or None,
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 9 else 1,

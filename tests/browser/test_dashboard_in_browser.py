@@ -7,7 +7,7 @@ import time
 
 import pytest
 from dashboards import dashboard
-from fabricated import Fabricated
+from fabricated import Fabricated, at
 
 PATIENCE = 120_000  # milliseconds, as the browser's
 
@@ -131,6 +131,24 @@ def test_it_waits_for_the_first_records_and_tells_when_it_is_gone(page, tmp_path
         page.get_by_text("does not answer").wait_for()
     while page.complaints:
         assert "ERR_CONNECTION" in page.complaints.pop()
+
+
+def test_the_plots_of_a_running_search_grow_where_they_are(page, spool, shown):
+    records = Fabricated(spool)
+    running = records.job("growing", state="running", n_splits=1, n_tasks=4, n_done=2)
+    candidates = [records.candidate(running, n, {"C": n}) for n in range(4)]
+    for n in range(2):
+        records.fold(running, candidates[n], 0, {"score": n / 10}, finished_at=at(n + 2))
+    page.goto(shown.url)
+    page.wait_for_url(shown.at("/"))
+    page.goto(shown.at(f"/job/{running}"))
+    page.frame_locator("#report").locator("#progress .points path").nth(1).wait_for()
+    (report,) = [frame for frame in page.frames if frame.url.endswith("/report")]
+    report.evaluate("window.before = document.querySelector('#progress .main-svg')")
+    records.fold(running, candidates[2], 0, {"score": 0.3}, finished_at=at(5))
+    records.update(running, n_done=3)
+    page.frame_locator("#report").locator("#progress .points path").nth(2).wait_for()
+    assert report.evaluate("before === document.querySelector('#progress .main-svg')")
 
 
 def test_a_running_search_is_followed_to_its_end_without_loading_again(page, scheduler):
