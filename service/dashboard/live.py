@@ -11,11 +11,13 @@ from math import ceil
 from typing import Any, Self
 
 from schemas.lifecycle import JobState
+from schemas.problems import nearest
 from schemas.settings import Settings
 from service.history import Query, as_glob, as_json, count_jobs, find_jobs, still_refused
 from service.layout import has_waiting, refusals
 from service.lives import live_engines, loads
 from service.lock import Holder, holder
+from service.printable import printable
 from service.records import Job, find_job, open_records, select
 
 #: Jobs on a page of the list.
@@ -47,23 +49,37 @@ class Choice:
         A part of the name, or a pattern with `*`, `?` and `[…]`.
     page : int
         From 1, the newest jobs first.
+    unknown : str or None
+        A state that was asked for and is none.
     """
 
     state: JobState | None = None
     tag: str | None = None
     name: str | None = None
     page: int = 1
+    unknown: str | None = None
 
     @classmethod
     def read(cls, arguments: Mapping[str, str]) -> Self:
         """Read a choice from the arguments of an address; what means nothing is left out."""
-        state, page = arguments.get("state"), arguments.get("page", "")
+        state, page = arguments.get("state", ""), arguments.get("page", "")
+        is_known = state in set(JobState)
         return cls(
-            state=JobState(state) if state in set(JobState) else None,
+            state=JobState(state) if is_known else None,
+            unknown=state if state and not is_known else None,
             tag=arguments.get("tag") or None,
             name=arguments.get("name") or None,
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 9 else 1,
         )
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of a choice that could not be followed."""
+        if self.unknown is None:
+            return None
+        near = nearest(self.unknown, list(JobState))
+        meant = f"Did you mean {near}?" if near else f"States are {', '.join(JobState)}."
+        return f"No state is called {printable(self.unknown[:40])!r}. {meant} Jobs in any state:"
 
     @property
     def query(self) -> Query:
@@ -97,6 +113,7 @@ def jobs_document(settings: Settings, choice: Choice) -> dict[str, Any]:
             "n_jobs": n_jobs,
             "page": page,
             "n_pages": n_pages,
+            "note": choice.note,
             "states": dict(map(tuple, records.execute(_COUNTS_OF_STATES))),
             **_surroundings(settings, held, records, now),
         }
@@ -121,7 +138,7 @@ def job_document(settings: Settings, job_id: int) -> dict[str, Any]:
 def bare_document(settings: Settings) -> dict[str, Any]:
     """Give what the list of jobs shows where there are no records to be read."""
     held = holder(settings.spool)
-    nothing = {"jobs": [], "n_jobs": 0, "page": 1, "n_pages": 1, "states": {}}
+    nothing = {"jobs": [], "n_jobs": 0, "page": 1, "n_pages": 1, "note": None, "states": {}}
     return {**nothing, **_surroundings(settings, held, None, datetime.now(UTC))}
 
 

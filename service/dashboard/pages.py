@@ -225,15 +225,23 @@ class Pages:
         return partial(_tell, datasette, request, exception)
 
 
+#: Where to go from a page that cannot be shown.
+_WAYS_ON = [("/", "All jobs"), (f"/{DATABASE}", "Questions and tables")]
+
+
 async def _tell(datasette: Any, request: Any, exception: Exception) -> Any:
     about: dict[str, Any] = {}
     title: str | None = None
     said: str = str(exception)
     match exception:
+        case NotFound(__cause__=NoSuchJob()):
+            status, title = exception.status, "No such job"
+            said += " It may have been pruned, or be on record in another spool."
+        case NotFound():  # of a table, as Datasette says it, or of nothing
+            status, title = exception.status, "No such page"
+            said = f"There is nothing at {request.path}."
         case Base400():
             status = exception.status
-            if not said:
-                said = "There is no such page."
         case DatasetteError():
             status, about, title = exception.status, exception.error_dict, exception.title
             said = exception.message
@@ -249,7 +257,7 @@ async def _tell(datasette: Any, request: Any, exception: Exception) -> Any:
         return Response(
             json.dumps(told), status=status, content_type="application/json; charset=utf-8"
         )
-    return await _page(datasette, request, "error.html", told, status)
+    return await _page(datasette, request, "error.html", {**told, "ways": _WAYS_ON}, status)
 
 
 # --- functions for SQL ---------------------------------------------------------------------------

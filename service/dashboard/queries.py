@@ -12,6 +12,18 @@ from typing import Any
 #: The job that is asked for: indexes serve it as they serve a number.
 _JOB = "(SELECT CASE WHEN :job = '' THEN (SELECT max(id) FROM job) ELSE CAST(:job AS INTEGER) END)"
 
+#: Folds of a search up to which all of them are looked at. Reading a score takes a microsecond or
+#: two; the number of a split stands in an index, so that of larger searches the folds of the first
+#: split are found without reading the others.
+_ALL_FOLDS = 200_000
+
+#: The job, where the metric stands in its scores, and how many splits are looked at.
+_ASKED = f"""
+          SELECT id, '$."' || coalesce(nullif(:metric, ''), scoring ->> '$[0]') || '"' AS path,
+                 CASE WHEN n_tasks > {_ALL_FOLDS} THEN 1 ELSE n_tasks END AS n_splits_seen
+          FROM job WHERE id = {_JOB}
+        """
+
 _ORDER = ("job", "parameter", "metric", "data", "estimator", "days", "kind", "outcome")
 
 _OF_JOB = "Job: its number; empty: the one submitted last."
@@ -34,24 +46,27 @@ QUERIES: dict[str, dict[str, Any]] = {
     "best_candidates": _query(
         "Best candidates of a job",
         f"{_OF_JOB} Metric: empty for the first one. Mean over finished folds, with its standard"
-        " error; also of a search that is not finished, by any of several metrics.",
+        " error; also of a search that is not finished, by any of several metrics. Of more than"
+        f" {_ALL_FOLDS:,} folds: of the thousand candidates that did best on the first split.",
         f"""
-        WITH asked AS (
-          SELECT id, coalesce(nullif(:metric, ''), scoring ->> '$[0]') AS metric
-          FROM job WHERE id = {_JOB}
+        WITH asked AS ({_ASKED}), hopeful AS (
+          SELECT task.job_id, task.candidate_id, path, avg(test_scores ->> path) AS first_mean
+          FROM asked CROSS JOIN task ON task.job_id = asked.id AND task.candidate_id > 0
+          WHERE task.split < n_splits_seen AND +task.state = 'done'
+          GROUP BY task.candidate_id ORDER BY first_mean DESC LIMIT 1000
         ), ranked AS (
-          SELECT task.job_id, candidate_id, '$."' || metric || '"' AS path,
-                 avg(test_scores ->> ('$."' || metric || '"')) AS mean,
-                 count(test_scores ->> ('$."' || metric || '"')) AS n
-          FROM asked CROSS JOIN task ON task.job_id = asked.id AND task.state = 'done'
-          WHERE task.kind = 'fold'
-          GROUP BY candidate_id ORDER BY mean DESC LIMIT 100
+          SELECT hopeful.job_id, hopeful.candidate_id, path,
+                 avg(test_scores ->> path) AS mean, count(test_scores ->> path) AS n
+          FROM hopeful CROSS JOIN task ON task.job_id = hopeful.job_id
+            AND task.candidate_id = hopeful.candidate_id
+          WHERE +task.state = 'done'
+          GROUP BY hopeful.candidate_id ORDER BY mean DESC LIMIT 100
         )
         SELECT candidate.job_id, candidate.number AS candidate, candidate.params,
                round(mean, 6) AS mean_score,
                (SELECT CASE WHEN n > 1 THEN
                          round(sqrt(avg(pow((test_scores ->> path) - mean, 2)) / (n - 1)), 6) END
-                FROM task WHERE task.job_id = ranked.job_id AND task.state = 'done'
+                FROM task WHERE task.job_id = ranked.job_id AND +task.state = 'done'
                   AND task.candidate_id = ranked.candidate_id) AS standard_error,
                n AS folds
         FROM ranked JOIN candidate ON candidate.id = ranked.candidate_id ORDER BY mean DESC
@@ -64,7 +79,7 @@ QUERIES: dict[str, dict[str, Any]] = {
         WITH cost AS (
           SELECT candidate_id, count(*) AS folds, sum(fit_time) AS fit, sum(score_time) AS score,
                  max(fit_time) AS longest
-          FROM task WHERE job_id = {_JOB} AND kind = 'fold' AND fit_time IS NOT NULL
+          FROM task WHERE job_id = {_JOB} AND candidate_id > 0 AND fit_time IS NOT NULL
           GROUP BY candidate_id ORDER BY sum(fit_time + coalesce(score_time, 0)) DESC LIMIT 100
         )
         SELECT candidate.job_id, candidate.number AS candidate, candidate.params, folds,
@@ -104,20 +119,18 @@ QUERIES: dict[str, dict[str, Any]] = {
     "score_by_parameter": _query(
         "Score by the values of a parameter",
         f"{_OF_JOB} Parameter: as in the search, such as svc__C; metric: empty for the first one."
-        " Mean, best and worst score over all finished folds with each value.",
+        " Mean, best and worst score over all finished folds with each value; of more than"
+        f" {_ALL_FOLDS:,} folds, over those of the first split.",
         f"""
-        WITH asked AS (
-          SELECT id, coalesce(nullif(:metric, ''), scoring ->> '$[0]') AS metric
-          FROM job WHERE id = {_JOB}
-        )
+        WITH asked AS ({_ASKED})
         SELECT asked.id AS job_id, candidate.params -> ('$."' || :parameter || '"') AS value,
-               round(avg(test_scores ->> ('$."' || metric || '"')), 6) AS mean_score,
-               round(min(test_scores ->> ('$."' || metric || '"')), 6) AS worst_fold,
-               round(max(test_scores ->> ('$."' || metric || '"')), 6) AS best_fold,
+               round(avg(test_scores ->> path), 6) AS mean_score,
+               round(min(test_scores ->> path), 6) AS worst_fold,
+               round(max(test_scores ->> path), 6) AS best_fold,
                count(*) AS folds, round(avg(task.fit_time), 4) AS mean_fit_seconds
-        FROM asked JOIN task ON task.job_id = asked.id AND task.state = 'done'
+        FROM asked CROSS JOIN task ON task.job_id = asked.id AND task.candidate_id > 0
         JOIN candidate ON candidate.id = task.candidate_id
-        WHERE task.kind = 'fold'
+        WHERE task.split < n_splits_seen AND +task.state = 'done'
         GROUP BY value ORDER BY mean_score DESC LIMIT 500
         """,
     ),

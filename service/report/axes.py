@@ -68,6 +68,17 @@ class Axis:
             return ABSENT
         return value_text(place) if self.categories is None else self.categories[int(place)]
 
+    def ticks(self, places: NDArray[np.float64]) -> list[str]:
+        """Return short texts of places: four digits of each number, where these tell them apart."""
+        spelled = [self.spelled(place) for place in places]
+        if not self.is_numeric:
+            return spelled
+        short = [
+            text if float(place).is_integer() else f"{place:.4g}"
+            for text, place in zip(spelled, places, strict=True)
+        ]
+        return short if len(set(short)) == len(set(spelled)) else spelled
+
     def scaled(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return places as they lie on the axis: the logarithms of those of a logarithmic one."""
         return np.log10(places) if self.is_log else places

@@ -96,7 +96,7 @@ def render(
             life=texts.life(records, job),
             job_file=texts.job_file(records, job),
             version=__version__,
-            written=now.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            written=texts.local(now),
         )
     )
 

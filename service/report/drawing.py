@@ -146,9 +146,9 @@ def plain(text: object, length: int = VALUE_LENGTH) -> str:
 def template(*, dark: bool) -> dict[str, Any]:
     """Return the plotly template of a ground: fonts, lines and colours."""
     ink, quiet, line, raised, veil = (
-        ("#e6e8eb", "#a9b0ba", "#343a43", "#22272e", "rgba(22,25,29,.7)")
+        ("#e6e8eb", "#a9b0ba", "#343a43", "#22272e", "rgba(22,25,29,.9)")
         if dark
-        else ("#1c2127", "#59616c", "#e3e6ea", "#ffffff", "rgba(255,255,255,.7)")
+        else ("#1c2127", "#59616c", "#e3e6ea", "#ffffff", "rgba(255,255,255,.9)")
     )
     # The best stand out from the ground: light on dark, dark on light. Cut at the ends that would
     # drown in it.

@@ -112,7 +112,7 @@ def engine_chart(material: Material) -> list[Figure]:
                 hovertemplate="%{y} was lost after %{x:.2f} s<br>%{text}<extra></extra>",
             )
         )  # fmt: skip
-    what = f"{n_batches:,} batches as the engines worked at them."
+    what = f"{n_batches:,} batch{'' if n_batches == 1 else 'es'}, and when engines worked at what."
     if len(bars) < n_batches:
         what += " Batches that followed each other at once are drawn as one bar."
     if len(worked) > len(lanes):

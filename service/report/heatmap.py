@@ -64,7 +64,10 @@ def heat_map(material: Material, found: Importance) -> list[Figure]:
     drawn.layout.update(
         xaxis={"title": {"text": plain(one.label)}, "type": "category", "showgrid": False},
         yaxis={"title": {"text": plain(other.label)}, "type": "category", "showgrid": False},
-        coloraxis={"colorbar": {"title": {"text": plain(material.metric_label, 16)}}, **limits},
+        coloraxis={
+            "colorbar": {"title": {"text": plain(material.metric_label, 40), "side": "right"}},
+            **limits,
+        },
         margin={"t": 16},
     )
     if len(buttons) > 1:
@@ -101,7 +104,7 @@ class _Cells:
             distinct = distinct[:MAX_CELLS]
             index = np.searchsorted(distinct, places)
             index = np.where(index < len(distinct), index, -1)
-            self.texts = apart([plain(axis.spelled(place), LABEL_LENGTH) for place in distinct])
+            self.texts = apart([plain(text, LABEL_LENGTH) for text in axis.ticks(distinct)])
         self.index = np.where(absent, -1, index)
         self.n = len(self.texts)
 

@@ -153,6 +153,19 @@ def standard_errors(table: CVResults, folds: Folds, metric: str) -> NDArray[np.f
     return np.where((n_folds > 1) & np.isfinite(errors), errors, np.nan)
 
 
+def with_error(told: str, mean: float, sem: float) -> str:
+    """Add the standard error to what is told of a mean, with as many digits; none where it is NaN.
+
+    Examples
+    --------
+    >>> with_error("0.9733", 0.9733, 0.00512), with_error("-4200.76", -4200.76, 11.3808)
+    ('0.9733 ± 0.0051', '-4200.76 ± 11.38')
+    """
+    if np.isnan(sem):
+        return told
+    return f"{told} ± {sem:.{2 if abs(mean) >= 100 else 4}f}".strip()
+
+
 def metric_label(job: Job, metric: str) -> str:
     """Return the name of a metric for people: `score` alone says little."""
     scoring = job.spec.get("scoring")

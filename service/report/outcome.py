@@ -163,8 +163,10 @@ def fold_spread(material: Material) -> list[Figure]:
             )
         )  # fmt: skip
     what = (
-        f"The score on each split of the best {len(best)} candidates, the best at the top; the"
-        " dashed line is the mean, the line the median."
+        f"The score on each split of the best {len(best)} candidates, the best at the top;"
+        " the dashed line is the mean, the line the median."
+        if len(best) > 1
+        else "The score on each split; the dashed line is the mean, the line the median."
     )
     return [Figure("folds", "Spread of the folds", what, drawn)]
 

@@ -76,7 +76,7 @@ def parallel(material: Material, found: Importance) -> list[Figure]:
     drawn.layout.update(
         xaxis={
             "tickvals": x, "ticktext": titles, "side": "top", "showgrid": False, "ticks": "",
-            "range": [-0.6 if shown[0].categories else -0.35, len(x) - 0.5], "tickangle": 0,
+            "range": [-0.6 if shown[0].categories else -0.5, len(x) - 0.5], "tickangle": 0,
             "showline": False,
         },
         yaxis={"visible": False, "range": [-0.04, 1.04]},

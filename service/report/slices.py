@@ -27,33 +27,36 @@ def slices(material: Material, found: Importance) -> list[Figure]:
     left_out = frame(material.means[material.scored])[1]
     if len(axes) > MAX_SLICES:
         left_out += f" The {MAX_SLICES} of {len(axes)} parameters that matter most are shown."
-    texts = [_slice_text(axis) for axis in axes[:MAX_SLICES]]
+    texts = [_slice_text(axis, len(material.scored)) for axis in axes[:MAX_SLICES]]
     if left_out:
-        texts = [f"{text.rstrip('.')}.{left_out}" for text in texts]
+        texts = [f"{text}.{left_out}".lstrip(". ") for text in texts]
     return [
         Figure(f"parameter-{number}", axis.label, text, _slice(material, axis), group)
         for number, (axis, text) in enumerate(zip(axes, texts, strict=False), 1)
     ]
 
 
-def _is_boxed(axis: Axis) -> bool:
+def _is_boxed(axis: Axis, n_scored: int) -> bool:
+    """Whether the scores of each value are summed up; one each, or of many values, are points."""
     n_values = len(axis.distinct)
-    return n_values <= MAX_BOXES or not axis.is_numeric
+    return not axis.is_numeric or (n_scored > n_values and n_values <= MAX_BOXES)
 
 
-def _slice_text(axis: Axis) -> str:
-    told = axis.name
-    if _is_boxed(axis):
-        n_more = len(axis.distinct) - MAX_CELLS
-        return told + (f"; {n_more} more values are not shown." if n_more > 0 else "")
-    return told + (" (logarithmic)" if axis.is_log else "")
+def _slice_text(axis: Axis, n_scored: int) -> str:
+    told = "" if axis.name == axis.label else axis.name
+    n_more = len(axis.distinct) - MAX_CELLS
+    if not _is_boxed(axis, n_scored):
+        more = "logarithmic" if axis.is_log else ""
+    else:
+        more = f"{n_more} more values are not shown" if n_more > 0 else ""
+    return "; ".join(part for part in (told, more) if part)
 
 
 def _slice(material: Material, axis: Axis) -> Drawing:
     rows = material.scored
     framed, _ = frame(material.means[rows])
     title = {"title": {"text": plain(material.metric_label)}, **framed}
-    if not _is_boxed(axis):
+    if not _is_boxed(axis, len(rows)):
         shown = thinned(rows[~np.isnan(axis.places[rows])], material.means, SLICE_POINTS)
         points = trace(
             "scatter", x=axis.places[shown], y=material.means[shown], mode="markers",

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from service import lives
 from service.commands.terminal import counted, duration, score, value_text
 from service.exports import how_to_load
 from service.records import Job, parse_time, seconds_between, select
-from service.report.material import Material, metric_label, standard_errors
+from service.report.material import Material, metric_label, standard_errors, with_error
 
 #: Kinds of failure that are listed, and characters of each traceback: its end says what happened.
 MAX_FAILURES = 15
@@ -70,7 +70,7 @@ def tiles(material: Material, now: datetime) -> list[Tile]:
         label = ("best " if job.state.is_final else "best so far: ") + material.metric_label
         partial = "" if material.folds.present[best].all() else "~"  # as in `foldq status`
         mean = partial + score(material.means[best])
-        found.append(Tile(label, mean, f"± {sem:.4f}" if sem == sem else ""))
+        found.append(Tile(label, mean, with_error("", material.means[best], sem)))
     splits = f"× {counted(job.n_splits, 'split')}" if job.n_splits else ""
     found.append(Tile("candidates", f"{job.n_candidates:,}", splits))
     ended = job.n_done + job.n_failed
@@ -141,7 +141,7 @@ def best(material: Material, results: Path | None) -> Best | None:
     for metric in job.metrics if row is not None else ():
         mean = float(material.table[f"mean_test_{metric}"][row])
         sem = float(standard_errors(material.table, material.folds, metric)[row])
-        text = score(mean) + ("" if sem != sem else f" ± {sem:.4f}")
+        text = with_error(score(mean), mean, sem)
         rank = int(material.table[f"rank_test_{metric}"][row])
         scores.append((metric_label(job, metric), text, rank))
     refitted: dict[str, Any] | None = job.refitted
@@ -268,9 +268,19 @@ def job_file(records: sqlite3.Connection, job: Job) -> str:
 
 
 def moment(text: str | None) -> str:
-    """Write a time of the records: a page may be read anywhere, so in UTC and to the second."""
+    """Write a time of the records to the second, as the commands do here, and where that is."""
     at = parse_time(text)
-    return "" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "" if at is None else local(at)
+
+
+def local(at: datetime) -> str:
+    """Write a time in this machine's zone, which is named: a page may be read anywhere.
+
+    By the distance from UTC: names such as CST are those of several zones.
+    """
+    here = at.astimezone()
+    zone = timezone(here.utcoffset() or timedelta())
+    return f"{here:%Y-%m-%d %H:%M:%S} {zone}"
 
 
 def _cut(text: str, length: int) -> str:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from service.commands.terminal import score, value_text
-from service.report.material import Material, metric_label, standard_errors
+from service.report.material import Material, metric_label, standard_errors, with_error
 
 #: Candidates in the page, the best first; the files hold all. Fewer where rows are long.
 MAX_ROWS = 200
@@ -93,8 +93,7 @@ def trials(material: Material) -> Trials:
             cells += [_count(int(folds.iteration[row])), _count(int(folds.n_resources[row]))]
         for metric in metrics:
             mean, sem = float(table[f"mean_test_{metric}"][row]), float(errors[metric][row])
-            spread = "" if math.isnan(sem) else f" ± {sem:.4f}"
-            cells.append(Cell(_score(mean) + spread, repr(mean)))
+            cells.append(Cell(with_error(_score(mean), mean, sem), repr(mean)))
         for axis in axes:
             params = folds.candidates[row]
             text = value_text(params[axis.name])[:_VALUE] if axis.name in params else ""

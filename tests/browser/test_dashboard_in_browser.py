@@ -7,7 +7,7 @@ import time
 
 import pytest
 from dashboards import dashboard
-from fabricated import Fabricated
+from fabricated import Fabricated, at
 
 PATIENCE = 120_000  # milliseconds, as the browser's
 
@@ -35,12 +35,14 @@ def until(is_so):
 
 @pytest.fixture(scope="module")
 def spool(tmp_path_factory):
-    """Records with a finished search and sixty others."""
+    """Records with a finished search and sixty others, one of them with very long names."""
     spool = tmp_path_factory.mktemp("dashboard") / "spool"
     records = Fabricated(spool)
     records.finished_search("digits-svc", tags=["course"])
     for number in range(60):
-        records.job(f"wine-{number}", state="failed", reason="All the 4 fits failed.")
+        long = {"tags": ["a" * 64, "many words " * 9]} if number == 59 else {}
+        name = f"wine-{number}" + "-and-so-on" * 9 * bool(long)
+        records.job(name, state="failed", reason="All the 4 fits failed.", **long)
     return spool
 
 
@@ -96,9 +98,12 @@ def test_it_fits_a_telephone_and_the_night(page, shown):
     page.locator("#jobs tbody tr").first.wait_for()
     overflow = "document.documentElement.scrollWidth - innerWidth"
     ground = "getComputedStyle(document.body).backgroundColor"
-    for path in ("/", "/job/1", "/foldq", "/foldq/job", "/foldq/job/1"):
+    for path in ("/job/1", "/foldq", "/foldq/job", "/foldq/job/1", "/job/61", "/?state=none"):
         page.goto(shown.at(path), wait_until="domcontentloaded")
         assert page.evaluate(overflow) <= 0, path
+    page.get_by_text("No state is called 'none'").wait_for()
+    page.locator("#jobs tbody tr").first.wait_for()
+    assert page.evaluate(overflow) <= 0
     assert page.evaluate(ground) == "rgb(246, 247, 249)"
     page.get_by_role("button", name="Dark").click()
     assert page.evaluate(ground) == "rgb(16, 19, 23)"
@@ -126,6 +131,24 @@ def test_it_waits_for_the_first_records_and_tells_when_it_is_gone(page, tmp_path
         page.get_by_text("does not answer").wait_for()
     while page.complaints:
         assert "ERR_CONNECTION" in page.complaints.pop()
+
+
+def test_the_plots_of_a_running_search_grow_where_they_are(page, spool, shown):
+    records = Fabricated(spool)
+    running = records.job("growing", state="running", n_splits=1, n_tasks=4, n_done=2)
+    candidates = [records.candidate(running, n, {"C": n}) for n in range(4)]
+    for n in range(2):
+        records.fold(running, candidates[n], 0, {"score": n / 10}, finished_at=at(n + 2))
+    page.goto(shown.url)
+    page.wait_for_url(shown.at("/"))
+    page.goto(shown.at(f"/job/{running}"))
+    page.frame_locator("#report").locator("#progress .points path").nth(1).wait_for()
+    (report,) = [frame for frame in page.frames if frame.url.endswith("/report")]
+    report.evaluate("window.before = document.querySelector('#progress .main-svg')")
+    records.fold(running, candidates[2], 0, {"score": 0.3}, finished_at=at(5))
+    records.update(running, n_done=3)
+    page.frame_locator("#report").locator("#progress .points path").nth(2).wait_for()
+    assert report.evaluate("before === document.querySelector('#progress .main-svg')")
 
 
 def test_a_running_search_is_followed_to_its_end_without_loading_again(page, scheduler):

@@ -109,3 +109,34 @@ def test_what_is_text_is_there_without_javascript(browser, page_file):
         assert words in text
     assert not page.locator("#theme").is_visible()
     context.close()
+
+
+def test_on_paper_every_plot_is_there_black_on_white_and_nothing_to_click(browser, page_file):
+    page = browser.new_page(color_scheme="dark", reduced_motion="reduce")
+    page.goto(page_file.as_uri())
+    for plot in page.locator(".plot").all():  # nobody scrolls to them
+        plot.locator(".main-svg").first.wait_for(state="attached", timeout=60_000)
+    dark = (
+        "[...document.querySelectorAll('.plot')].filter(p => p.innerHTML.includes('90, 174, 230'))"
+    )
+    assert page.evaluate(f"{dark}.length") > 0
+    page.set_viewport_size({"width": 688, "height": 1000})  # a page of A4 within its margins
+    page.emulate_media(media="print")
+    # As browsers do, which wait for nothing: what is drawn later is not on the paper.
+    left = page.evaluate(
+        f"dispatchEvent(new Event('beforeprint')), Promise.resolve().then(() => {dark}.length)"
+    )
+    assert left == 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 688
+    assert page.locator("button:visible:not(thead *), nav:visible, .modebar:visible").count() == 0
+    page.close()
+
+
+def test_nothing_lies_over_what_is_to_be_copied(browser, page_file):
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    page.goto(page_file.as_uri())
+    for box in page.locator(".copyable").all():
+        text, button = box.locator("pre").bounding_box(), box.locator("button").bounding_box()
+        assert text["x"] + text["width"] <= button["x"]
+    page.close()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -229,6 +230,41 @@ def test_the_estimator_is_scikit_learns_view_with_the_best_parameters(db, spool)
     assert "onclick" not in text
     unknown = db.finished_search("other", spec={"estimator": "Nobody"}, estimator="Nobody")
     assert '<div class="model"' not in page_of(spool, unknown)
+
+
+def test_times_are_those_of_the_commands_and_say_where(db, spool, monkeypatch):
+    job_id = db.finished_search()
+    try:
+        monkeypatch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        assert "2026-03-01 13:01:01 UTC+01:00" in page_of(spool, job_id)
+        monkeypatch.setenv("TZ", "UTC")
+        time.tzset()
+        assert "2026-03-01 12:01:01 UTC" in page_of(spool, job_id)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_large_scores_have_as_many_digits_as_their_errors(db, spool):
+    job_id = search(db, [{"C": c} for c in (1, 2)], lambda p: -4000 - 1000 * p["C"])
+    assert "-5000.00 ± 0.00" in Page(page_of(spool, job_id)).text
+
+
+def test_one_score_for_each_value_is_a_point_and_many_are_a_box(db, spool):
+    one = search(db, [{"C": c} for c in (0.1, 1, 10)], lambda p: p["C"])
+    assert drawn(spool, one)["parameter-1"].drawing.traces[0]["type"] == "scatter"
+    assert drawn(spool, one)["parameter-1"].what == "logarithmic"
+    plots = drawn(spool, search(db, GRID, lambda p: p["svc__C"], name="grid"))
+    assert plots["parameter-1"].drawing.traces[0]["type"] == "box"
+
+
+def test_numbers_beside_a_plot_are_short_unless_that_makes_them_alike():
+    thirds = [{"a": 10 ** (n / 2), "b": 1 + n / 1e5, "c": 123456 + n} for n in range(-7, 0)]
+    a, b, c = axes(thirds, {})
+    assert a.ticks(a.distinct)[0] == "0.0003162"
+    assert b.ticks(b.distinct) == [b.spelled(place) for place in b.distinct]
+    assert c.ticks(c.distinct)[0] == "123449"
 
 
 # --- engines -------------------------------------------------------------------------------------

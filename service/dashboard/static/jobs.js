@@ -58,6 +58,7 @@
 
   function fill({ parts }, job) {
     write(parts.link, job.name);
+    parts.link.title = job.name.length > 40 ? job.name : ""; // the end of a long one is cut
     write(parts.about, `${job.estimator} · ${job.data}`);
     write(parts.pill, job.state);
     parts.pill.dataset.state = job.state;
@@ -68,6 +69,7 @@
       parts.tags.replaceChildren(...job.tags.map((tag) => {
         const button = make("button", "tag", tag);
         button.type = "button";
+        button.title = `jobs tagged ${tag}`;
         button.addEventListener("click", () => choose({ tag }));
         return button;
       }));
@@ -116,13 +118,16 @@
   }
 
   function showFilter(found) {
+    $("note").hidden = !found.note;
+    write($("note"), found.note ?? "");
+    const state = found.note ? "" : choice.state; // of what is no state all are shown
     const all = Object.values(found.states).reduce((sum, n) => sum + n, 0);
     for (const button of $("states").children) {
-      const { state } = button.dataset;
-      const n = state ? found.states[state] ?? 0 : all;
+      const own = button.dataset.state;
+      const n = own ? found.states[own] ?? 0 : all;
       write(button.querySelector("small"), grouped(n));
-      button.setAttribute("aria-pressed", String(state === choice.state));
-      button.hidden = Boolean(state) && !n && state !== choice.state;
+      button.setAttribute("aria-pressed", String(own === state));
+      button.hidden = Boolean(own) && !n && own !== state;
     }
     $("pages").hidden = found.n_pages < 2;
     const [newer, said, older] = $("pages").children;

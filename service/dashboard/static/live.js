@@ -128,6 +128,7 @@ function drawProgress(element, job) {
   const failed = job.n_failed ? ` · ${grouped(job.n_failed)} failed` : "";
   const said = element.querySelector(".said");
   write(said, `${grouped(job.n_done + job.n_failed)}/${grouped(job.n_tasks)}${failed}`);
+  said.style.minWidth = `${2 * grouped(job.n_tasks).length + 1}ch`; // so that the bar keeps its length
   said.classList.toggle("bad", job.n_failed > 0);
 }
 

@@ -30,6 +30,8 @@
 
   // --- plots ----------------------------------------------------------------------------------
   const themes = read(document.getElementById("themes"));
+  /** Pixels across a printed page, A4 or Letter. */
+  const PRINTED = 680;
   const template = () => themes[isDark() ? "dark" : "light"];
   const config = {
     responsive: true, displaylogo: false,
@@ -92,30 +94,53 @@
     }
   }
 
+  // Room for the words under an axis that has its own.
+  function wanted(axis) {
+    const words = axis?.ticktext ?? [];
+    return words.length * Math.max(84, ...words.map((word) => 6 * word.length + 12));
+  }
+
+  // Numbers in cells too narrow for them are no numbers.
+  function numbered(traces, width) {
+    for (const trace of traces) {
+      if (trace.type === "heatmap" && (width - 140) / trace.x.length < 48) delete trace.texttemplate;
+    }
+    return traces;
+  }
+
   const figures = new Map();
   async function draw(figure) {
     const Plotly = await plotly();
     const { holder } = figure;
     figure.plot ??= JSON.parse(await unpacked(figure.packed));
-    holder.style.setProperty("--least", `${(figure.plot.layout.xaxis?.tickvals?.length ?? 0) * 84}px`);
+    holder.style.setProperty("--least", `${wanted(figure.plot.layout.xaxis)}px`);
     const layout = structuredClone(figure.plot.layout);
     menuOf(figure, layout, holder);
-    if (holder.clientWidth < 520) {  // room for the plot, not for what stands around it
+    if (printing) layout.width = holder.closest(".grid") ? PRINTED / 2 - 12 : PRINTED;
+    if ((layout.width ?? layout.width ?? holder.clientWidth) < 520) {  // room for the plot, not for what stands around it
       layout.margin = { ...layout.margin, l: 8, r: 8 };
       if (layout.coloraxis?.colorbar) {
-        layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, orientation: "h", y: 1.02, yanchor: "bottom", thickness: 10, title: { side: "top", ...layout.coloraxis.colorbar.title } };
+        layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, orientation: "h", y: 1.02, yanchor: "bottom", thickness: 10, title: { ...layout.coloraxis.colorbar.title, side: "top" } };
         layout.margin.t = 70;
         layout.height += 50;
         holder.style.height = `${layout.height}px`;
       }
     }
     layout.template = template();
-    await Plotly.react(holder, recolored(shaded(figure.plot.data)), layout, config);
+    await Plotly.react(holder, numbered(recolored(shaded(figure.plot.data)), layout.width ?? holder.clientWidth), layout, config);
     figure.drawn = true;
   }
 
-  const drawAll = (again) => Promise.all(
-    [...figures.values()].filter((figure) => again ? figure.drawn : !figure.drawn).map(draw));
+  const drawAgain = () => Promise.all([...figures.values()].filter((one) => one.drawn).map(draw));
+
+  // What was not scrolled to is drawn when there is time: a print cannot wait for it.
+  async function drawRest() {
+    const next = [...figures.values()].find((figure) => !figure.drawn && !figure.failed);
+    if (!next) return;
+    await draw(next).catch(() => { next.failed = true; });
+    later(drawRest);
+  }
+  const later = window.requestIdleCallback ?? ((task) => setTimeout(task, 50));
 
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -133,7 +158,7 @@
       const holder = element.querySelector(".plot");
       const packed = element.querySelector("script");
       const known = figures.get(element.id);
-      figures.set(element.id, { holder, packed, drawn: false, chosen: known?.chosen });
+      figures.set(element.id, { id: element.id, holder, packed, drawn: false, chosen: known?.chosen });
       seen.observe(holder);
     }
   }
@@ -144,7 +169,7 @@
     button.textContent = isDark() ? "Light" : "Dark";
     button.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
     button.removeAttribute("aria-pressed");
-    drawAll(true);
+    drawAgain();
   }
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -152,7 +177,7 @@
     shade();
   });
   systemIsDark.addEventListener("change", shade);
-  addEventListener("beforeprint", () => { printing = true; drawAll(false); drawAll(true); });
+  addEventListener("beforeprint", () => { printing = true; drawAgain(); });
   addEventListener("afterprint", () => { printing = false; shade(); });
 
   // --- copying --------------------------------------------------------------------------------
@@ -262,7 +287,18 @@
       if (answer?.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const open = new Set(all("details[open]").map((details) => details.querySelector("summary").textContent));
-        all(".plot").forEach((holder) => window.Plotly?.purge(holder));
+        // A plot that is drawn stays where it is until it is drawn anew: nothing flashes.
+        for (const figure of figures.values()) {
+          const place = page.getElementById(figure.id)?.querySelector(".plot");
+          if (!place) {
+            window.Plotly?.purge(figure.holder);
+            figures.delete(figure.id);
+          } else if (figure.drawn) {
+            figure.holder.style.height = place.style.height;
+            figure.holder.setAttribute("aria-label", place.getAttribute("aria-label"));
+            place.replaceWith(document.adoptNode(figure.holder));
+          }
+        }
         for (const part of ["header > div", "nav", "main"]) {
           document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
         }
@@ -280,6 +316,7 @@
     takeIn();
     table();
     shade();
+    if (!document.querySelector("main").dataset.refresh) later(drawRest);
     follow();
   }
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
