@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,11 +23,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-#: Carries the mark of one test scheduler to all its processes.
-MARK = "TESTED_SCHEDULER"
+from warm import MARK, ROOT, Program
 
 #: Seconds. Generous: the machine may be slow and busy, and a failure ends much sooner.
 STARTED_WITHIN = 60.0
@@ -48,6 +45,9 @@ class Scheduler:
         An empty directory: the spool lies in it, and the scheduler's log beside the spool.
     engines : int
         Local engines to start.
+    warm : bool
+        Whether schedulers and commands are forked from a process that has imported everything; else
+        they are started as a user starts them, and take seconds.
     **settings
         Fields of `Settings`, given by environment: `grace=5` is `FOLDQ_GRACE=5`.
 
@@ -58,13 +58,17 @@ class Scheduler:
     ...     job = scheduler.wait("iris")
     """
 
-    def __init__(self, directory: Path, *, engines: int = 2, **settings: object) -> None:
+    def __init__(
+        self, directory: Path, *, engines: int = 2, warm: bool = True, **settings: object
+    ) -> None:
         self.spool = directory / "spool"
         self.log = directory / "scheduler.log"
         self.engines = engines
         self._settings = settings
         self._mark = uuid4().hex
-        self._process: subprocess.Popen[bytes] | None = None
+        #: Failpoints are read by a program as it begins.
+        self.is_warm = warm and sys.platform == "linux" and "failpoint" not in settings
+        self._process: subprocess.Popen[bytes] | Program | None = None
 
     # --- life --------------------------------------------------------------------------------
 
@@ -91,16 +95,8 @@ class Scheduler:
         self.spool.parent.mkdir(parents=True, exist_ok=True)
         already = self.log.stat().st_size if self.log.exists() else 0
         arguments = ["serve", "--spool", str(self.spool), "--engines", str(self.engines), *flags]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", *arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with self.log.open("ab") as log, Path(os.devnull).open() as nothing:
+            self._process = self._begin(arguments, nothing.fileno(), log.fileno(), log.fileno())
         if ready:
             self.wait_until(
                 lambda: b"ready:" in self.log.read_bytes()[already:],
@@ -108,6 +104,40 @@ class Scheduler:
                 STARTED_WITHIN,
             )
         return self
+
+    def _begin(
+        self, arguments: list[str], *standard: int, **more: str
+    ) -> "subprocess.Popen[bytes] | Program":
+        """Start `foldq` with these arguments on stdin, stdout and stderr."""
+        environment = self.environment | more
+        if self.is_warm:
+            return Program(arguments, environment, ROOT, *standard)
+        stdin, stdout, stderr = standard
+        return subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *arguments],
+            cwd=ROOT, env=environment, stdin=stdin, stdout=stdout, stderr=stderr,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def foldq(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command on the spool to its end, 120 columns wide, and return what it printed."""
+        given = ["--spool", str(self.spool), *map(str, arguments)]
+        with (
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+            Path(os.devnull).open() as nothing,
+        ):
+            standard = (nothing.fileno(), out.fileno(), err.fileno())
+            process = self._begin(given, *standard, COLUMNS="120")
+            try:
+                code = process.wait(timeout)
+            finally:
+                process.kill()
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(
+                ["foldq", *given], code, out.read().decode(), err.read().decode()
+            )
 
     def stop(self, timeout: float = STOPPED_WITHIN) -> int:
         """Ask it to stop (SIGTERM: what runs is finished), and return its exit code."""
