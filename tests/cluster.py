@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import IO, Any, NoReturn, Self
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -95,8 +95,8 @@ class Scheduler:
         self.spool.parent.mkdir(parents=True, exist_ok=True)
         already = self.log.stat().st_size if self.log.exists() else 0
         arguments = ["serve", "--spool", str(self.spool), "--engines", str(self.engines), *flags]
-        with self.log.open("ab") as log, Path(os.devnull).open() as nothing:
-            self._process = self._begin(arguments, nothing.fileno(), log.fileno(), log.fileno())
+        with self.log.open("ab") as log:
+            self._process = self.begin(arguments, log)
         if ready:
             self.wait_until(
                 lambda: b"ready:" in self.log.read_bytes()[already:],
@@ -105,38 +105,36 @@ class Scheduler:
             )
         return self
 
-    def _begin(
-        self, arguments: list[str], *standard: int, **more: str
-    ) -> "subprocess.Popen[bytes] | Program":
-        """Start `foldq` with these arguments on stdin, stdout and stderr."""
+    def begin(
+        self, arguments: Sequence[object], output: IO[bytes], errors: IO[bytes] | None = None,
+        **more: str,
+    ) -> "subprocess.Popen[bytes] | Program":  # fmt: skip
+        """Start `foldq` with these arguments; errors go where the output goes, unless told."""
+        words = [str(argument) for argument in arguments]
         environment = self.environment | more
-        if self.is_warm:
-            return Program(arguments, environment, ROOT, *standard)
-        stdin, stdout, stderr = standard
-        return subprocess.Popen(
-            [sys.executable, "-m", "service.cli", *arguments],
-            cwd=ROOT, env=environment, stdin=stdin, stdout=stdout, stderr=stderr,
-            start_new_session=True,
-        )  # fmt: skip
+        stdout, stderr = output.fileno(), (errors or output).fileno()
+        with Path(os.devnull).open() as nothing:
+            if self.is_warm:
+                return Program(words, environment, ROOT, nothing.fileno(), stdout, stderr)
+            return subprocess.Popen(
+                [sys.executable, "-m", "service.cli", *words],
+                cwd=ROOT, env=environment, stdin=nothing, stdout=stdout, stderr=stderr,
+                start_new_session=True,
+            )  # fmt: skip
 
     def foldq(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on the spool to its end, 120 columns wide, and return what it printed."""
         given = ["--spool", str(self.spool), *map(str, arguments)]
-        with (
-            tempfile.TemporaryFile() as out,
-            tempfile.TemporaryFile() as err,
-            Path(os.devnull).open() as nothing,
-        ):
-            standard = (nothing.fileno(), out.fileno(), err.fileno())
-            process = self._begin(given, *standard, COLUMNS="120")
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            process = self.begin(given, output, errors, COLUMNS="120")
             try:
                 code = process.wait(timeout)
             finally:
                 process.kill()
-            out.seek(0)
-            err.seek(0)
+            output.seek(0)
+            errors.seek(0)
             return subprocess.CompletedProcess(
-                ["foldq", *given], code, out.read().decode(), err.read().decode()
+                given, code, output.read().decode(), errors.read().decode()
             )
 
     def stop(self, timeout: float = STOPPED_WITHIN) -> int:

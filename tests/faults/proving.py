@@ -7,6 +7,7 @@ forked from a warm process that has imported everything and runs nothing. Each i
 """
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -165,6 +166,7 @@ def _serve(
     fields: dict[str, Any], points: dict[str, int], directory: Path, is_large: bool, is_warm: bool
 ) -> None:
     """Be a scheduler: this runs in the process that was forked."""
+    gc.freeze()  # else each would look through all that was imported, again and again
     warm.mark(_mark_of(directory))
     with (directory / "log").open("ab") as log:
         os.dup2(log.fileno(), 1)
