@@ -200,7 +200,7 @@ def _become(how: _How) -> None:
 
 def fork_clusters() -> None:
     """Have the scheduler in this process fork the parent of its cluster."""
-    from service import localcluster
+    from service import serverprocess
 
     popen = subprocess.Popen
 
@@ -211,7 +211,7 @@ def fork_clusters() -> None:
         return popen(arguments, **options)
 
     replaced = SimpleNamespace(**{**vars(subprocess), "Popen": start})
-    localcluster.subprocess = replaced  # type: ignore[assignment]
+    serverprocess.subprocess = replaced  # type: ignore[assignment]
 
 
 class _ForkServer:

@@ -22,7 +22,7 @@ def test_a_spool_is_looked_after_while_its_scheduler_works(new_scheduler, tmp_pa
     first = scheduler.wait("first")
     slow = {
         "data": {"loader": "digits"},
-        "estimator": {"$type": "RandomForestClassifier", "n_estimators": 50, "random_state": 0},
+        "estimator": {"$type": "RandomForestClassifier", "n_estimators": 25, "random_state": 0},
         "search": {"space": {"max_depth": list(range(1, 13))}},
     }
     scheduler.drop(slow, "slow.json")
