@@ -12,21 +12,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import IO, Any, NoReturn, Self
 from urllib.parse import quote
 from uuid import uuid4
 
 import psutil
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-#: Carries the mark of one test scheduler to all its processes.
-MARK = "TESTED_SCHEDULER"
+from warm import MARK, ROOT, Program
 
 #: Seconds. Generous: the machine may be slow and busy, and a failure ends much sooner.
 STARTED_WITHIN = 60.0
@@ -48,6 +45,9 @@ class Scheduler:
         An empty directory: the spool lies in it, and the scheduler's log beside the spool.
     engines : int
         Local engines to start.
+    warm : bool
+        Whether schedulers and commands are forked from a process that has imported everything; else
+        they are started as a user starts them, and take seconds.
     **settings
         Fields of `Settings`, given by environment: `grace=5` is `FOLDQ_GRACE=5`.
 
@@ -58,13 +58,17 @@ class Scheduler:
     ...     job = scheduler.wait("iris")
     """
 
-    def __init__(self, directory: Path, *, engines: int = 2, **settings: object) -> None:
+    def __init__(
+        self, directory: Path, *, engines: int = 2, warm: bool = True, **settings: object
+    ) -> None:
         self.spool = directory / "spool"
         self.log = directory / "scheduler.log"
         self.engines = engines
         self._settings = settings
         self._mark = uuid4().hex
-        self._process: subprocess.Popen[bytes] | None = None
+        #: Failpoints are read by a program as it begins.
+        self.is_warm = warm and sys.platform == "linux" and "failpoint" not in settings
+        self._process: subprocess.Popen[bytes] | Program | None = None
 
     # --- life --------------------------------------------------------------------------------
 
@@ -92,15 +96,7 @@ class Scheduler:
         already = self.log.stat().st_size if self.log.exists() else 0
         arguments = ["serve", "--spool", str(self.spool), "--engines", str(self.engines), *flags]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", *arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = self.begin(arguments, log)
         if ready:
             self.wait_until(
                 lambda: b"ready:" in self.log.read_bytes()[already:],
@@ -108,6 +104,38 @@ class Scheduler:
                 STARTED_WITHIN,
             )
         return self
+
+    def begin(
+        self, arguments: Sequence[object], output: IO[bytes], errors: IO[bytes] | None = None,
+        **more: str,
+    ) -> "subprocess.Popen[bytes] | Program":  # fmt: skip
+        """Start `foldq` with these arguments; errors go where the output goes, unless told."""
+        words = [str(argument) for argument in arguments]
+        environment = self.environment | more
+        stdout, stderr = output.fileno(), (errors or output).fileno()
+        with Path(os.devnull).open() as nothing:
+            if self.is_warm:
+                return Program(words, environment, ROOT, nothing.fileno(), stdout, stderr)
+            return subprocess.Popen(
+                [sys.executable, "-m", "service.cli", *words],
+                cwd=ROOT, env=environment, stdin=nothing, stdout=stdout, stderr=stderr,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def foldq(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command on the spool to its end, 120 columns wide, and return what it printed."""
+        given = ["--spool", str(self.spool), *map(str, arguments)]
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            process = self.begin(given, output, errors, COLUMNS="120")
+            try:
+                code = process.wait(timeout)
+            finally:
+                process.kill()
+            output.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(
+                given, code, output.read().decode(), errors.read().decode()
+            )
 
     def stop(self, timeout: float = STOPPED_WITHIN) -> int:
         """Ask it to stop (SIGTERM: what runs is finished), and return its exit code."""

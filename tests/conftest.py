@@ -25,9 +25,9 @@ def new_scheduler(tmp_path: Path) -> Iterator[Callable[..., Scheduler]]:
     """
     with ExitStack() as stack:
 
-        def make(*, engines: int = 2, **settings: object) -> Scheduler:
+        def make(*, engines: int = 2, warm: bool = True, **settings: object) -> Scheduler:
             directory = tmp_path / f"scheduler-{len(made) + 1}"
-            scheduler = Scheduler(directory, engines=engines, **settings)
+            scheduler = Scheduler(directory, engines=engines, warm=warm, **settings)
             made.append(scheduler)
             stack.callback(scheduler.close)
             return scheduler

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster import Scheduler
+from warm import Program
 
 #: Seconds for one command; the searches of the pages take a few.
 ANSWERED_WITHIN = 180.0
@@ -38,6 +39,8 @@ _TOKEN = re.compile(
     r"(?P<up>\x1b\[(?P<n>\d*)A)|(?P<erase>\x1b\[2K)|\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])"
     r"|(?P<end>\n)|\r|(?P<text>[^\x1b\r\n]+)"
 )
+#: Who types one of these needs a shell.
+_FOR_SHELL = set("|&;<>$`*?~#")
 #: These print the same on every machine, to the last digit.
 REPEATABLE = ("foldq results ",)
 
@@ -128,13 +131,7 @@ class Reader(Scheduler):
         """Run a command in a terminal of 80 columns; return its exit code and what it shows."""
         at, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        process = subprocess.Popen(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=self.spool.parent,
-            env=self.environment | {"PATH": path, "TERM": "xterm"},
-            stdin=slave, stdout=slave, stderr=slave,
-        )  # fmt: skip
+        process = self._in_terminal(command, slave)
         os.close(slave)
         shown, deadline = b"", time.monotonic() + ANSWERED_WITHIN
         try:
@@ -152,6 +149,20 @@ class Reader(Scheduler):
         finally:
             process.kill()
             os.close(at)
+
+    def _in_terminal(self, command: str, terminal: int) -> "subprocess.Popen[bytes] | Program":
+        """Begin what was typed: in a shell, or as a fork of a program that is warm."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = self.environment | {"PATH": path, "TERM": "xterm"}
+        words = shlex.split(command)
+        if self.is_warm and words[0] == "foldq" and not _FOR_SHELL & set(command):
+            where = self.spool.parent
+            return Program(words[1:], environment, where, terminal, terminal, terminal)
+        return subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=self.spool.parent, env=environment,
+            stdin=terminal, stdout=terminal, stderr=terminal,
+        )  # fmt: skip
 
 
 def plain(shown: str) -> str:

@@ -59,7 +59,7 @@ LOCK = "forkserver.lock"
 
 #: What engines share, in steps of less than a second each. The last one also knows every estimator:
 #: saving the first model would import them all.
-_STEPS = (
+SHARED = (
     "ipyparallel.engine.app", "numpy", "scipy.sparse", "scipy.spatial", "scipy.optimize",
     "scipy.stats", "pandas", "workers.engine", *WARM, "workers.saving",
 )  # fmt: skip
@@ -101,7 +101,7 @@ class ForkServer:
         self._client: socket.socket | None = None
         self._received = b""
         self._coming: list[dict[str, Any]] = []  # engines asked for, while imports are to be done
-        self._to_import = list(_STEPS)
+        self._to_import = list(SHARED)
         self._selector = selectors.DefaultSelector()
         self._lock = take_over(directory)
         self._listener = listen(directory / SOCKET)

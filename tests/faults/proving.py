@@ -7,8 +7,7 @@ forked from a warm process that has imported everything and runs nothing. Each i
 """
 
 import contextlib
-import multiprocessing
-import multiprocessing.forkserver
+import gc
 import os
 import shutil
 import signal
@@ -20,9 +19,11 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
 
 import ipyparallel as ipp
 import psutil
+import warm
 from workloads import Workload
 
 from service import spool
@@ -45,24 +46,23 @@ class Stuck(AssertionError):
 
 
 @contextlib.contextmanager
-def proving_ground(directory: Path, engines: int = 2) -> Iterator["Ground"]:
+def proving_ground(
+    directory: Path, engines: int = 2, *, is_warm: bool = True
+) -> Iterator["Ground"]:
     """Start the cluster and the warm process; end both, whatever happens in the block.
 
     Parameters
     ----------
     directory : Path
         Takes spools, logs and all that IPython would write into the user's home.
+    is_warm : bool
+        Whether the clusters that schedulers have of their own are forked as well; else they are
+        started as they are for users, which takes seconds.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    environment = {"IPYTHONDIR": str(directory / "ipython"), "FOLDQ_FAILPOINT": ""}
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
+    before = os.environ.get("IPYTHONDIR")
+    os.environ["IPYTHONDIR"] = str(directory / "ipython")
     try:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["service.daemon", "workers.jobcheck", "workers.fold", "sklearn.model_selection"]
-        )
-        multiprocessing.forkserver.ensure_running()
         cluster = ipp.Cluster(
             n=engines,
             profile_dir=str(directory / "profile"),
@@ -74,13 +74,12 @@ def proving_ground(directory: Path, engines: int = 2) -> Iterator["Ground"]:
         )
         cluster.start_cluster_sync()
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        if before is None:
+            del os.environ["IPYTHONDIR"]
+        else:
+            os.environ["IPYTHONDIR"] = before
     try:
-        yield Ground(directory, cluster, context)
+        yield Ground(directory, cluster, warm.context(), is_warm=is_warm)
     finally:
         processes = _processes(cluster)
         with contextlib.suppress(Exception):
@@ -105,12 +104,15 @@ def _processes(cluster: ipp.Cluster) -> list[psutil.Process]:
 class Ground:
     """Where spools are played. Use `proving_ground`."""
 
-    def __init__(self, directory: Path, cluster: ipp.Cluster, context: Any) -> None:
+    def __init__(
+        self, directory: Path, cluster: ipp.Cluster, context: Any, *, is_warm: bool
+    ) -> None:
         self.directory = directory
         security = Path(cluster.profile_dir) / "security"
         name = f"ipcontroller-{cluster.cluster_id}-client.json"
         self._cluster = {"connection_file": security / name}
         self._context = context
+        self._is_warm = is_warm
         self._n_plays = 0
 
     @contextlib.contextmanager
@@ -148,8 +150,7 @@ class Ground:
             **settings,
         }
         process = self._context.Process(
-            target=_serve,
-            args=(fields, dict(points), directory / "hits", directory / "log", is_large),
+            target=_serve, args=(fields, dict(points), directory, is_large, self._is_warm)
         )
         process.start()
         return process
@@ -162,10 +163,12 @@ def submit_and_die(directory: Path, data: bytes, name: str, points: dict[str, in
 
 
 def _serve(
-    fields: dict[str, Any], points: dict[str, int], hits: Path, output: Path, is_large: bool
+    fields: dict[str, Any], points: dict[str, int], directory: Path, is_large: bool, is_warm: bool
 ) -> None:
     """Be a scheduler: this runs in the process that was forked."""
-    with output.open("ab") as log:
+    gc.freeze()  # else each would look through all that was imported, again and again
+    warm.mark(_mark_of(directory))
+    with (directory / "log").open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     for name in [name for name in os.environ if name.startswith("FOLDQ_")]:
@@ -175,10 +178,18 @@ def _serve(
 
     if is_large:
         searches.BESIDE_FROM = 0
+    if is_warm:
+        warm.fork_clusters()
+    hits = directory / "hits"
     hits.unlink(missing_ok=True)
     failpoints.arm(points, hits)
     daemon.serve(Settings(**fields, report={"automatic": False}), until_idle=True)
     sys.stderr.flush()
+
+
+def _mark_of(directory: Path) -> str:
+    """By which the processes of a play are found."""
+    return uuid5(NAMESPACE_URL, str(directory)).hex
 
 
 class Play:
@@ -337,14 +348,14 @@ class Play:
         return "\n".join(text.splitlines()[-lines:])
 
     def processes(self) -> list[psutil.Process]:
-        """The processes of the scheduler's own cluster that still run."""
-        found = []
-        for process in psutil.process_iter(["cmdline", "status"]):
-            arguments = process.info["cmdline"] or []
-            runs = process.info["status"] != psutil.STATUS_ZOMBIE
-            if runs and str(self.spool / "cluster") in arguments:
-                found.append(process)
-        return found
+        """The processes of the schedulers, with their own clusters, that still run."""
+        mark = _mark_of(self.directory)
+        return [
+            process
+            for process in psutil.process_iter(["environ", "status"])
+            if process.info["status"] != psutil.STATUS_ZOMBIE
+            if (process.info["environ"] or {}).get(warm.MARK) == mark
+        ]
 
     def remove(self) -> None:
         """Remove the spool, and end what a failure left running."""

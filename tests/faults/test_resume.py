@@ -5,7 +5,7 @@ import signal
 import time
 
 import pandas as pd
-from searches import N_FOLDS, SEARCH, check_records, scores
+from searches import N_FOLDS, N_SHORT, SEARCH, SHORT, check_records, scores
 
 
 def n_done(scheduler) -> int:
@@ -60,14 +60,14 @@ def test_started_with_fewer_engines_it_keeps_those_there_are_and_what_they_do(ne
     scheduler = new_scheduler()
     scheduler.start()
     engines = scheduler.wait_for_engines()
-    scheduler.drop(SEARCH, "killed.json")
+    scheduler.drop(SHORT, "killed.json")
     scheduler.wait_until(lambda: n_done(scheduler) > 20, "some folds")
     scheduler.kill()
     scheduler.engines = 1
     scheduler.start()
     os.kill(engines[0], signal.SIGKILL)
     job = scheduler.wait("killed")
-    check_records(scheduler, job["id"])
+    check_records(scheduler, job["id"], N_SHORT)
     assert scheduler.engine_pids() == [engines[1]], "the one too many was not replaced"
 
 
@@ -75,13 +75,13 @@ def test_a_scheduler_that_was_stopped_for_a_while_blames_nobody(new_scheduler):
     scheduler = new_scheduler(controller_timeout="2s")
     scheduler.start()
     engines = scheduler.wait_for_engines()
-    scheduler.drop(SEARCH, "killed.json")
+    scheduler.drop(SHORT, "killed.json")
     scheduler.wait_until(lambda: n_done(scheduler) > 20, "some folds")
     os.kill(scheduler.pid, signal.SIGSTOP)
     time.sleep(6)  # longer than any silence that it takes from others
     os.kill(scheduler.pid, signal.SIGCONT)
     job = scheduler.wait("killed")
-    check_records(scheduler, job["id"])
+    check_records(scheduler, job["id"], N_SHORT)
     assert scheduler.engine_pids() == engines
     assert scheduler.query("SELECT id FROM attempt WHERE outcome = 'engine_lost'") == []
 
@@ -92,13 +92,13 @@ def test_an_engine_that_died_with_its_scheduler_is_replaced_and_its_folds_done_a
     scheduler = new_scheduler()
     scheduler.start()
     first, second = scheduler.wait_for_engines()
-    scheduler.drop(SEARCH, "killed.json")
+    scheduler.drop(SHORT, "killed.json")
     scheduler.wait_until(lambda: n_done(scheduler) > 20, "some folds")
     scheduler.kill()
     os.kill(first, signal.SIGKILL)
     scheduler.start()
     job = scheduler.wait("killed")
-    check_records(scheduler, job["id"])
+    check_records(scheduler, job["id"], N_SHORT)
     engines = scheduler.wait_for_engines()
     assert second in engines
     assert first not in engines
@@ -109,7 +109,7 @@ def test_an_engine_that_died_with_its_scheduler_is_replaced_and_its_folds_done_a
 def test_a_stop_by_sigterm_loses_no_recorded_fold_and_leaves_no_process(new_scheduler):
     scheduler = new_scheduler()
     scheduler.start()
-    scheduler.drop(SEARCH, "killed.json")
+    scheduler.drop(SHORT, "killed.json")
     scheduler.wait_until(lambda: n_done(scheduler) > 40, "some folds")
     assert scheduler.stop() == 0
     assert scheduler.processes() == []
@@ -118,7 +118,7 @@ def test_a_stop_by_sigterm_loses_no_recorded_fold_and_leaves_no_process(new_sche
     assert len(open_or_lost) == len(returned), "what ran was finished"
     scheduler.start("--until-idle", ready=False)
     assert scheduler.await_exit() == 0
-    check_records(scheduler, scheduler.job("killed")["id"])
+    check_records(scheduler, scheduler.job("killed")["id"], N_SHORT)
 
 
 def test_processes_of_a_scheduler_that_never_comes_back_end_themselves(new_scheduler):

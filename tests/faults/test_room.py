@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pandas as pd
 import psutil
-from searches import N_FOLDS, SEARCH, check_records, scores
+from searches import N_FOLDS, N_SHORT, SEARCH, SHORT, check_records, scores
 
 from service.lock import holder
 
@@ -123,7 +123,7 @@ def test_a_search_waits_out_every_shortage_and_ends_as_without_them(
 def test_a_stop_without_room_and_a_damaged_database_end_with_a_sentence(new_scheduler):
     scheduler = new_scheduler()
     scheduler.start()
-    scheduler.drop(SEARCH, "troubled.json")
+    scheduler.drop(SHORT, "troubled.json")
     scheduler.wait_until(lambda: n_done(scheduler) > 20, "some folds")
     with limit(scheduler, resource.RLIMIT_FSIZE, 8192):
         wait_for_trouble(scheduler, "cannot be written")
@@ -138,7 +138,7 @@ def test_a_stop_without_room_and_a_damaged_database_end_with_a_sentence(new_sche
 
     scheduler.start("--until-idle", ready=False)
     assert scheduler.await_exit() == 0
-    check_records(scheduler, scheduler.job("troubled")["id"])
+    check_records(scheduler, scheduler.job("troubled")["id"], N_SHORT)
 
     database = scheduler.spool / "foldq.db"
     whole = database.read_bytes()

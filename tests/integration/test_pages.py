@@ -21,11 +21,14 @@ README = PAGES["README"].read_text()
 
 
 @pytest.fixture
-def reader(tmp_path):
-    """Someone who has cloned the repository, activated `.venv`, and now types."""
+def reader(tmp_path, name):
+    """Someone who has cloned the repository, activated `.venv`, and now types.
+
+    What README shows is what a shell finds as `foldq`, to the last import.
+    """
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     # The machine may be busy with other tests: what is silent is not dead yet.
-    with Reader(tmp_path, controller_timeout="60s") as reader:
+    with Reader(tmp_path, warm=name != "README", controller_timeout="60s") as reader:
         yield reader
 
 

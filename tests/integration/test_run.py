@@ -3,12 +3,10 @@
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
-from cluster import ROOT, Scheduler
+from cluster import Scheduler
 
 from service.lock import holder
 from workers.failpoints import EXIT_CODE
@@ -33,20 +31,14 @@ def n_done(place: Scheduler) -> int:
 def test_ending_the_command_ends_its_scheduler_and_the_search_can_go_on(tmp_path, number):
     place = Scheduler(tmp_path)
     (tmp_path / "slow.json").write_text(json.dumps(SLOW))
-    options = ["--spool", place.spool, "--engines", "1"]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "run", tmp_path / "slow.json", *options],
-        cwd=ROOT,
-        env=place.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = ["run", tmp_path / "slow.json", "--spool", place.spool, "--engines", "1"]
+    with (tmp_path / "told").open("wb") as output:
+        run = place.begin(arguments, output)
     try:
         place.wait_until(lambda: n_done(place), "some folds")
         run.send_signal(number)
-        told = run.communicate(timeout=60)[1]
-        assert run.returncode == 130
+        assert run.wait(60) == 130
+        told = (tmp_path / "told").read_text()
         assert "goes on" in told or "go on" in told
         assert place.processes() == []
         assert place.job("slow")["state"] == "running"
@@ -55,22 +47,11 @@ def test_ending_the_command_ends_its_scheduler_and_the_search_can_go_on(tmp_path
         place.close()
 
 
-def foldq(place: Scheduler, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service.cli", *map(str, arguments), "--spool", place.spool],
-        cwd=ROOT,
-        env=place.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 def test_a_file_that_is_refused_leaves_neither_engines_nor_a_held_spool(tmp_path):
     place = Scheduler(tmp_path)
     (tmp_path / "bad.json").write_text(json.dumps({**SLOW, "estimator": "SVX"}))
     try:
-        refused = foldq(place, "run", tmp_path / "bad.json")
+        refused = place.foldq("run", tmp_path / "bad.json")
         assert refused.returncode == 3
         assert "Nothing was submitted." in refused.stderr
         assert place.processes() == []
@@ -83,7 +64,7 @@ def test_a_search_run_to_its_end_leaves_only_what_came_out(tmp_path):
     place = Scheduler(tmp_path)
     (tmp_path / "small.json").write_text(json.dumps(SMALL))
     try:
-        run = foldq(place, "run", tmp_path / "small.json", "--engines", 2, "--json")
+        run = place.foldq("run", tmp_path / "small.json", "--engines", 2, "--json")
         assert run.returncode == 0, run.stderr
         assert json.loads(run.stdout)["state"] == "completed"
         assert place.processes() == []

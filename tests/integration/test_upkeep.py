@@ -2,11 +2,7 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-
-from cluster import ROOT
 
 
 def search(n: int, **more: object) -> dict[str, object]:
@@ -20,22 +16,13 @@ def search(n: int, **more: object) -> dict[str, object]:
 
 def test_a_spool_is_looked_after_while_its_scheduler_works(new_scheduler, tmp_path):
     scheduler = new_scheduler().start()
-
-    def foldq(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "service.cli", "--spool", str(scheduler.spool), *arguments],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**scheduler.environment, "COLUMNS": "120"},
-            timeout=120,
-        )
+    foldq = scheduler.foldq
 
     scheduler.drop(search(4), "first.json")
     first = scheduler.wait("first")
     slow = {
         "data": {"loader": "digits"},
-        "estimator": {"$type": "RandomForestClassifier", "n_estimators": 50, "random_state": 0},
+        "estimator": {"$type": "RandomForestClassifier", "n_estimators": 25, "random_state": 0},
         "search": {"space": {"max_depth": list(range(1, 13))}},
     }
     scheduler.drop(slow, "slow.json")

@@ -114,7 +114,7 @@ def _run(name: str, given: argparse.Namespace, state: "State") -> None:  # noqa:
 
         stories(state, given.stories)
     if name in on_ground:
-        with proving_ground(state.directory / f"ground-{time.time_ns()}") as ground:
+        with proving_ground(state.directory / f"ground-{time.time_ns()}", is_warm=False) as ground:
             on_ground[name](ground)
 
 

@@ -29,7 +29,7 @@ def engine_kills(state: State, wanted: int, seed: int) -> None:
     for name in ("elsewhere_first", "elsewhere_last", "restart", "rejoined"):
         part.setdefault(name + "_seconds", [])
     directory = state.directory / f"engines-{os.getpid()}-{time.time_ns()}"
-    with Scheduler(directory) as scheduler:
+    with Scheduler(directory, warm=False) as scheduler:
         scheduler.wait_for_engines()
         scheduler.drop(_SEARCH, "undisturbed.json")
         undisturbed = scores(scheduler.results(scheduler.wait("undisturbed")["id"]))

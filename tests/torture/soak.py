@@ -27,7 +27,7 @@ def soak(state: State, n_folds: int) -> None:
     part = state["soak"]
     part.update(n_folds=n_folds, samples=[])
     directory = state.directory / f"soak-{os.getpid()}"
-    with Scheduler(directory) as scheduler:
+    with Scheduler(directory, warm=False) as scheduler:
         scheduler.wait_for_engines()
         search = {
             "data": {"loader": "iris"},
