@@ -82,8 +82,9 @@ def test_it_tells_of_the_scheduler_its_engines_and_its_trouble(records, spool, a
     (spool / "incoming").mkdir()
     (spool / "incoming" / "new.yaml").write_text("")
     (spool / "rejected").mkdir()
-    report = {"problems": [{"where": "cv", "message": "too few"}, {"message": "more"}]}
-    (spool / "rejected" / "bad.yaml.error.json").write_text(json.dumps(report))
+    problems = [{"where": "cv", "message": "too few"}, {"message": "more"}]
+    report = {"file": "mistyped.yaml", "problems": problems}
+    (spool / "rejected" / "mistyped.yaml.error.json").write_text(json.dumps(report))
     with hold(spool) as held:
         held.tell("the disk is full")
         found = ask("/jobs.json").json()
@@ -92,7 +93,7 @@ def test_it_tells_of_the_scheduler_its_engines_and_its_trouble(records, spool, a
     (engine,) = found["engines"]
     assert engine["running"] == [{"job_id": 2, "job": "wine", "kind": "fold", "n_tasks": 1}]
     assert found["waiting"]
-    assert found["refused"] == [{"file": "bad.yaml", "message": "cv: too few"}]
+    assert found["refused"] == [{"file": "mistyped.yaml", "message": "cv: too few"}]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import zmq
@@ -92,7 +93,8 @@ def on_wires(story, **options):
         finally:
             wires.close()
 
-    asyncio.run(told())
+    with patch.dict(os.environ):  # the kernel says there that it wants colours
+        asyncio.run(told())
 
 
 class TestTheKernelOfAnEngine:
