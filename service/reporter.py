@@ -2,17 +2,15 @@
 
 The scheduler must not wait for it, nor the engines share their processors with it: the process
 has the lowest priority (`SCHED_IDLE`, by which it runs on what nobody else uses), it begins when
-nothing runs or waits, stands still when something comes, goes on beside it after a while at the
-latest, and its time is bounded. Only where a
-scheduler ends as soon as it has nothing left to do, somebody waits for the page, and it is written
-like anything else: on a busy machine nothing is left for the lowest priority. It ends with the
-scheduler. What could not be written, or was broken off, is tried again at the next start; no job
-depends on it.
+nothing runs or waits, is broken off when something comes, begins anew beside it after a while at
+the latest, and its time is bounded. Only where a scheduler ends as soon as it has nothing left to
+do, somebody waits for the page, and it is written like anything else: on a busy machine nothing is
+left for the lowest priority. It ends with the scheduler. What could not be written is tried again
+at the next start; no job depends on it.
 """
 
 import logging
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -56,8 +54,7 @@ class Reporter:
         self._due: deque[tuple[float, int]] = deque()
         self._child: subprocess.Popen[bytes] | None = None
         self._job_id = 0
-        self._until = self._patient_until = 0.0
-        self._stands_since: float | None = None
+        self._until = self._since = 0.0
         self._said: IO[bytes] | None = None
 
     @property
@@ -103,14 +100,19 @@ class Reporter:
             Whether the scheduler ends when nothing is left to do.
         """
         self._is_awaited = is_awaited and is_idle
-        if self._child is not None:
-            self._stand_still(self._child, not is_idle and time.monotonic() < self._patient_until)
+        is_time = is_idle or time.monotonic() >= self._since_of_next + PATIENCE
+        if self._child is not None and is_time:
             self._look_after(self._child)
-        elif self._due:
-            since, job_id = self._due[0]
-            if is_idle or time.monotonic() >= since + PATIENCE:
-                self._due.popleft()
-                self._begin(job_id)
+        elif self._child is not None:
+            # The lowest priority costs engines a tenth and more, and what it holds is memory.
+            self.close()
+            self._due.appendleft((self._since, self._job_id))
+        elif self._due and is_time:
+            self._begin(*self._due.popleft())
+
+    @property
+    def _since_of_next(self) -> float:
+        return self._since if self._child is not None or not self._due else self._due[0][0]
 
     def close(self) -> None:
         """Give up what is being written: the next start writes it."""
@@ -119,7 +121,7 @@ class Reporter:
             self._child.wait()
             self._forget()
 
-    def _begin(self, job_id: int) -> None:
+    def _begin(self, since: float, job_id: int) -> None:
         command = [sys.executable, "-m", "service.reporter"]
         command += [str(self._settings.spool), str(job_id), str(os.getpid())]
         if not self._is_awaited:
@@ -137,25 +139,13 @@ class Reporter:
             log.warning("the report of job %d cannot be written: %s", job_id, error)
             self._forget()
             return
-        self._job_id = job_id
+        self._since, self._job_id = since, job_id
         self._until = time.monotonic() + self._settings.report.timeout
-        self._patient_until = time.monotonic() + PATIENCE
-
-    def _stand_still(self, child: subprocess.Popen[bytes], wanted: bool) -> None:
-        """Stop the process while engines work: the lowest priority costs them a tenth and more."""
-        now = time.monotonic()
-        if wanted and self._stands_since is None:
-            child.send_signal(signal.SIGSTOP)
-            self._stands_since = now
-        elif not wanted and self._stands_since is not None:
-            child.send_signal(signal.SIGCONT)
-            self._until += now - self._stands_since
-            self._stands_since = None
 
     def _look_after(self, child: subprocess.Popen[bytes]) -> None:
         code = child.poll()
         if code is None:
-            if self._stands_since is not None or time.monotonic() < self._until:
+            if time.monotonic() < self._until:
                 return
             child.kill()
             child.wait()
@@ -180,7 +170,7 @@ class Reporter:
     def _forget(self) -> None:
         if self._said is not None:
             self._said.close()
-        self._child = self._said = self._stands_since = None
+        self._child = self._said = None
 
 
 def report_path(settings: Settings, job_id: int) -> Path:

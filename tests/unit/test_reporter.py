@@ -139,27 +139,33 @@ def test_switched_off_it_does_nothing(db, spool, monkeypatch):
     assert not writer.is_busy
 
 
-def test_it_stands_still_while_engines_work(db, settings, monkeypatch, tmp_path):
-    stand_in(monkeypatch, tmp_path, f"sleep 0.2; touch {tmp_path}/written")
+def test_it_is_broken_off_while_engines_work_and_begun_anew(db, settings, monkeypatch, tmp_path):
+    stand_in(
+        monkeypatch, tmp_path, f"echo $$ >> {tmp_path}/began; sleep 0.2; touch {tmp_path}/written"
+    )
     writer = Reporter(settings)
     writer.ended(db.finished_search())
     writer.step(is_idle=True)
-    writer.step(is_idle=False)
     process = psutil.Process(writer._child.pid)
-    deadline = time.monotonic() + 60
-    while process.status() != psutil.STATUS_STOPPED:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    for _ in range(3):
+        writer.step(is_idle=False)
+    assert not process.is_running()
+    assert writer.is_busy
+    assert not (tmp_path / "written").exists()
     until_done(writer)
     assert (tmp_path / "written").exists()
 
 
-def test_what_stands_still_ends_with_its_scheduler(db, settings, monkeypatch, tmp_path):
-    stand_in(monkeypatch, tmp_path, "sleep 100")
+def test_what_was_begun_after_a_while_is_not_broken_off(db, settings, monkeypatch, tmp_path):
+    stand_in(monkeypatch, tmp_path, f"sleep 0.2; touch {tmp_path}/written")
     writer = Reporter(settings)
-    writer.ended(db.finished_search())
-    writer.step(is_idle=True)
-    process = psutil.Process(writer._child.pid)
+    writer.ended(1)
     writer.step(is_idle=False)
-    writer.close()
-    assert not process.is_running()
+    assert writer._child is None
+    monkeypatch.setattr(reporter, "PATIENCE", 0.0)
+    deadline = time.monotonic() + 60
+    while writer.is_busy:
+        assert time.monotonic() < deadline
+        writer.step(is_idle=False)
+        time.sleep(0.01)
+    assert (tmp_path / "written").exists()
