@@ -100,19 +100,14 @@ class Reporter:
             Whether the scheduler ends when nothing is left to do.
         """
         self._is_awaited = is_awaited and is_idle
-        is_time = is_idle or time.monotonic() >= self._since_of_next + PATIENCE
-        if self._child is not None and is_time:
+        if self._child is None:
+            if self._due and _is_time(self._due[0][0], is_idle):
+                self._begin(*self._due.popleft())
+        elif self._child.poll() is not None or _is_time(self._since, is_idle):
             self._look_after(self._child)
-        elif self._child is not None:
-            # The lowest priority costs engines a tenth and more, and what it holds is memory.
+        else:  # the lowest priority costs engines a tenth and more, and what it holds is memory
             self.close()
             self._due.appendleft((self._since, self._job_id))
-        elif self._due and is_time:
-            self._begin(*self._due.popleft())
-
-    @property
-    def _since_of_next(self) -> float:
-        return self._since if self._child is not None or not self._due else self._due[0][0]
 
     def close(self) -> None:
         """Give up what is being written: the next start writes it."""
@@ -171,6 +166,10 @@ class Reporter:
         if self._said is not None:
             self._said.close()
         self._child = self._said = None
+
+
+def _is_time(since: float, is_idle: bool) -> bool:
+    return is_idle or time.monotonic() >= since + PATIENCE
 
 
 def report_path(settings: Settings, job_id: int) -> Path:

@@ -169,3 +169,15 @@ def test_what_was_begun_after_a_while_is_not_broken_off(db, settings, monkeypatc
         writer.step(is_idle=False)
         time.sleep(0.01)
     assert (tmp_path / "written").exists()
+
+
+def test_what_is_written_is_not_begun_anew_when_engines_work_again(
+    db, settings, monkeypatch, tmp_path
+):
+    stand_in(monkeypatch, tmp_path, "exit 0")
+    writer = Reporter(settings)
+    writer.ended(1)
+    writer.step(is_idle=True)
+    psutil.Process(writer._child.pid).wait(timeout=60)
+    writer.step(is_idle=False)
+    assert not writer.is_busy
